@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+pub mod actor;
+pub mod clock;
+pub mod id;
+pub mod input;
+pub mod page;
+pub mod problem;
+pub mod rng;
+pub mod seal;
+pub mod settings;
+pub mod text;
+
+pub use actor::{Actor, ActorKind, RequestId};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use id::{Ids, UserId};
+pub use input::{Input, Invalid, Patch};
+pub use page::{Page, Paging, Sorting};
+pub use problem::{Fault, Faults, Problem, ProblemKind};
+pub use rng::{OsRng, Rng, SeededRng};
+
+#[doc(hidden)]
+pub mod macro_support {
+    pub use serde;
+    pub use serde_json;
+    pub use utoipa;
+    pub use uuid;
+}
