@@ -1,0 +1,343 @@
+//! Pools, and the one handle to them.
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::{Actor, Clock, Rng, settings::expose};
+use mainstay_telemetry::prometheus_client::metrics::{counter::Counter, gauge::Gauge, histogram::Histogram};
+use mainstay_telemetry::{Metrics, latency_buckets};
+use sea_orm::{
+    ConnectionTrait as _, DatabaseConnection, DbErr, IsolationLevel, SqliteTransactionMode,
+    SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions, TransactionTrait as _,
+};
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection as _, PgPool, SqlitePool};
+
+use crate::error::is_retryable;
+use crate::{DatabaseSettings, Dialect, UnitWork, WriteUnit};
+
+/// What a [`Db`] is built from.
+#[derive(Clone, Debug)]
+pub struct DbOptions {
+    /// The `[database]` section.
+    pub settings: DatabaseSettings,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for the jitter of retries.
+    pub rng: Arc<dyn Rng>,
+    /// Where pool use and query time are counted.
+    pub metrics: Metrics,
+}
+
+/// The database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
+    dialect: Dialect,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    retries: Counter,
+}
+
+/// How often a unit is tried before its conflict is the caller's.
+const TRIES: u32 = 6;
+
+impl Db {
+    /// Opens the pools. Connections are made when they are needed: a database
+    /// that is away shows at the first use, or by [`Db::ping`].
+    ///
+    /// # Errors
+    /// If the URL is not one, or the folder of a SQLite file can't be made.
+    pub fn open(options: DbOptions) -> Result<Self, DbErr> {
+        let DbOptions { settings, clock, rng, metrics } = options;
+        let url = expose(&settings.url);
+        let refused = |error: &dyn std::fmt::Display| DbErr::Custom(format!("database.url: {error}"));
+        let (mut reader, mut writer, dialect) = if url.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(url).map_err(|error| refused(&error))?;
+            let (reader, writer) = sqlite_pools(&options, &settings).map_err(|error| refused(&error))?;
+            pool_metrics(&metrics, {
+                let (reader, writer) = (reader.clone(), writer.clone());
+                move || {
+                    [("read", reader.size(), reader.num_idle()), ("write", writer.size(), writer.num_idle())]
+                        .to_vec()
+                }
+            });
+            let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool;
+            (connection(reader), connection(writer), Dialect::Sqlite)
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let options = PgConnectOptions::from_str(url).map_err(|error| refused(&error))?;
+            let pool = postgres_pool(options, &settings);
+            pool_metrics(&metrics, {
+                let pool = pool.clone();
+                move || vec![("primary", pool.size(), pool.num_idle())]
+            });
+            let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+            (connection.clone(), connection, Dialect::Postgres)
+        } else {
+            return Err(refused(&"must begin with sqlite:// or postgres://"));
+        };
+
+        let times = metrics.register(
+            "db_query_duration_seconds",
+            "Time of one statement",
+            Histogram::new(latency_buckets()),
+        );
+        let failed: Counter =
+            metrics.register("db_query_errors", "Statements that failed", Counter::default());
+        let retries = metrics.register(
+            "db_write_retries",
+            "Transactions run again after a conflict",
+            Counter::default(),
+        );
+        let slow = Duration::from_millis(settings.slow_query_ms);
+        for connection in [&mut reader, &mut writer] {
+            let (times, failed) = (times.clone(), failed.clone());
+            connection.set_metric_callback(move |query| {
+                times.observe(query.elapsed.as_secs_f64());
+                if query.failed {
+                    failed.inc();
+                }
+                if query.elapsed >= slow {
+                    // The template, never the values: those may be anybody's.
+                    tracing::warn!(
+                        duration_ms = query.elapsed.as_millis(),
+                        sql = query.statement.sql,
+                        "slow query"
+                    );
+                }
+            });
+        }
+        Ok(Self(Arc::new(Inner { reader, writer, dialect, clock, rng, retries })))
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.0.dialect
+    }
+
+    /// The clock that rows are stamped with.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
+    /// For queries on behalf of `actor`, who sees what they wrote themselves. It
+    /// may be answered by a replica once there are any.
+    #[must_use]
+    pub fn read(&self, _actor: &Actor) -> &DatabaseConnection {
+        &self.0.reader
+    }
+
+    /// For queries that must see the latest committed state, whoever asks:
+    /// permissions, tokens, limits, balances.
+    #[must_use]
+    pub fn primary(&self) -> &DatabaseConnection {
+        &self.0.reader
+    }
+
+    /// Begins a change whose rules rest on constraints and compare-and-set.
+    /// `BEGIN IMMEDIATE` on SQLite, `READ COMMITTED` on PostgreSQL.
+    ///
+    /// # Errors
+    /// If no connection, or on SQLite the write lock, was to be had in time.
+    pub async fn write(&self, actor: &Actor) -> Result<WriteUnit, DbErr> {
+        self.begin(actor, None).await
+    }
+
+    /// Runs a change that reads and then decides: as if it were alone
+    /// (`SERIALIZABLE` on PostgreSQL), again from the start when it collides with
+    /// another, up to five times with growing, jittered pauses. `work` leaves the
+    /// unit open; it is committed here. `work` must have no effect but its rows.
+    ///
+    /// ```ignore
+    /// db.write_retrying(&actor, |unit| UnitWork::new(async move {
+    ///     let old = repo::find(unit, id).await?;
+    ///     repo::update(unit, id, old + 1).await
+    /// })).await
+    /// ```
+    ///
+    /// # Errors
+    /// What `work` returned, or the last collision.
+    pub async fn write_retrying<'outer, T, E, W>(&self, actor: &Actor, work: W) -> Result<T, E>
+    where
+        T: Send,
+        E: From<DbErr> + std::error::Error + Send + 'static,
+        W: for<'unit> Fn(&'unit WriteUnit) -> UnitWork<'outer, 'unit, Result<T, E>> + Send + Sync,
+    {
+        let mut attempt = 1;
+        loop {
+            match self.try_once(actor, &work).await {
+                Err(error) if attempt < TRIES && collided(&error) => {
+                    self.0.retries.inc();
+                    tokio::time::sleep(self.pause(attempt)).await;
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_once<'outer, T, E, W>(&self, actor: &Actor, work: &W) -> Result<T, E>
+    where
+        T: Send,
+        E: From<DbErr> + Send,
+        W: for<'unit> Fn(&'unit WriteUnit) -> UnitWork<'outer, 'unit, Result<T, E>> + Send + Sync,
+    {
+        let unit = self.begin(actor, Some(IsolationLevel::Serializable)).await?;
+        let value = work(&unit).0.await?;
+        unit.commit().await?;
+        Ok(value)
+    }
+
+    /// Full jitter: a random share of a bound that doubles, from 8 ms.
+    fn pause(&self, attempt: u32) -> Duration {
+        let bound = 8_u64 << attempt.min(6);
+        let random = u64::from_le_bytes(self.0.rng.bytes::<8>());
+        Duration::from_millis(1 + random % bound)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place where transactions begin")]
+    async fn begin(&self, actor: &Actor, isolation: Option<IsolationLevel>) -> Result<WriteUnit, DbErr> {
+        let options = match self.0.dialect {
+            Dialect::Sqlite => TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            },
+            Dialect::Postgres => {
+                TransactionOptions { isolation_level: isolation, ..TransactionOptions::default() }
+            }
+        };
+        let transaction = self.0.writer.begin_with_options(options).await?;
+        Ok(WriteUnit::new(transaction, actor.clone(), self.0.dialect))
+    }
+
+    /// Asks the database for an answer.
+    ///
+    /// # Errors
+    /// If there is none within two seconds.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        let ping = self.0.reader.execute_unprepared("SELECT 1");
+        match tokio::time::timeout(Duration::from_secs(2), ping).await {
+            Ok(answer) => answer.map(|_| ()),
+            Err(_) => Err(DbErr::Custom("no answer within 2 s".to_owned())),
+        }
+    }
+
+    /// The database server's own version, for `doctor`.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn version(&self) -> Result<String, DbErr> {
+        let sql = self.dialect().pick("SELECT sqlite_version()", "SHOW server_version");
+        let statement = sea_orm::Statement::from_string(self.0.reader.get_database_backend(), sql);
+        let row =
+            self.0.reader.query_one_raw(statement).await?.ok_or(DbErr::RecordNotFound(String::new()))?;
+        row.try_get_by_index::<String>(0)
+    }
+
+    /// Closes every connection, after what they are doing.
+    pub async fn close(&self) {
+        let reader = self.0.reader.clone().close().await;
+        let writer = self.0.writer.clone().close().await;
+        if let Err(error) = reader.and(writer) {
+            tracing::warn!(%error, "closing the database");
+        }
+    }
+}
+
+/// Whether an error, or what it stems from, is a collision that a new run may escape.
+fn collided(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<DbErr>().is_some_and(is_retryable) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+fn sqlite_pools(
+    options: &SqliteConnectOptions,
+    settings: &DatabaseSettings,
+) -> std::io::Result<(SqlitePool, SqlitePool)> {
+    if let Some(folder) = options.get_filename().parent().filter(|folder| *folder != Path::new("")) {
+        std::fs::create_dir_all(folder)?;
+    }
+    let options = options
+        .clone()
+        .journal_mode(SqliteJournalMode::Wal)
+        // NORMAL may lose acknowledged commits when the power fails.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(settings.lock_timeout_s))
+        .optimize_on_close(true, 400);
+    let pool = |most| {
+        PoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(Duration::from_secs(settings.acquire_timeout_s))
+            // A file does not hang up: neither a test nor a new connection now and then is needed.
+            .test_before_acquire(false)
+            .max_lifetime(None)
+            .idle_timeout(Duration::from_secs(600))
+    };
+    // Readers are threads on the same cores: more of them than this only switch among each other.
+    let readers = settings.max_connections.min(2 * cores());
+    Ok((pool(readers).connect_lazy_with(options.clone()), pool(1).connect_lazy_with(options)))
+}
+
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX / 2))
+}
+
+fn postgres_pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
+    let millis = |seconds: u64| (seconds * 1000).to_string();
+    let options = options.application_name("mainstay").options([
+        ("statement_timeout", millis(settings.statement_timeout_s)),
+        ("lock_timeout", millis(settings.lock_timeout_s)),
+        ("idle_in_transaction_session_timeout", millis(30)),
+    ]);
+    PoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(Duration::from_secs(settings.acquire_timeout_s))
+        .test_before_acquire(false)
+        .before_acquire(|connection: &mut sqlx::PgConnection, idle| {
+            Box::pin(async move {
+                // A link that was just in use is good; a rested one may be half-open, and
+                // asking it must not eat the whole of the acquire timeout.
+                if idle.idle_for < Duration::from_secs(5) {
+                    return Ok(true);
+                }
+                let ping = tokio::time::timeout(Duration::from_secs(1), connection.ping());
+                Ok(matches!(ping.await, Ok(Ok(()))))
+            })
+        })
+        .max_lifetime(Duration::from_secs(1800))
+        .idle_timeout(Duration::from_secs(300))
+        .connect_lazy_with(options)
+}
+
+/// Size and idle connections of each pool, by name.
+type PoolSizes = Vec<(&'static str, u32, usize)>;
+
+fn pool_metrics(metrics: &Metrics, read: impl Fn() -> PoolSizes + Send + Sync + 'static) {
+    use mainstay_telemetry::prometheus_client::metrics::family::Family;
+    type Gauges = Family<[(&'static str, &'static str); 2], Gauge>;
+    let gauges = metrics.register("db_pool_connections", "Connections of a pool by state", Gauges::default());
+    metrics.before_render(move || {
+        for (pool, size, idle) in read() {
+            let set = |state, value| gauges.get_or_create(&[("pool", pool), ("state", state)]).set(value);
+            set("idle", i64::try_from(idle).unwrap_or(0));
+            set("busy", i64::from(size) - i64::try_from(idle).unwrap_or(0));
+        }
+    });
+}

@@ -1,0 +1,108 @@
+//! What differs between the databases, in one place.
+
+use sea_orm::sea_query::{PostgresQueryBuilder, SchemaStatementBuilder, SqliteQueryBuilder};
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite 3.
+    Sqlite,
+    /// PostgreSQL 15 or later.
+    Postgres,
+}
+
+impl Dialect {
+    /// Its name for logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    /// One of two values, by database.
+    pub fn pick<T>(self, sqlite: T, postgres: T) -> T {
+        match self {
+            Self::Sqlite => sqlite,
+            Self::Postgres => postgres,
+        }
+    }
+
+    /// SQL of a schema statement.
+    #[must_use]
+    pub fn schema_sql(self, statement: &impl SchemaStatementBuilder) -> String {
+        match self {
+            Self::Sqlite => statement.build(SqliteQueryBuilder),
+            Self::Postgres => statement.build(PostgresQueryBuilder),
+        }
+    }
+
+    /// Column suffix that makes text compare and sort by code point on both
+    /// databases. SQLite does so by itself; PostgreSQL follows the locale.
+    #[must_use]
+    pub const fn binary_collation(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => "COLLATE \"C\"",
+        }
+    }
+}
+
+/// A `LIKE` pattern for text that begins with `prefix`, in which nothing of
+/// `prefix` has a special meaning. Goes with `ESCAPE '\'`.
+#[must_use]
+pub fn like_prefix(prefix: &str) -> String {
+    let mut pattern = String::with_capacity(prefix.len() + 1);
+    for character in prefix.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// Folded words as a PostgreSQL `tsquery` that wants all of them, each as a prefix.
+///
+/// Words hold only letters and digits (`mainstay_core::text::words`), so that
+/// quoting them is enough and no parser of PostgreSQL's sees them.
+#[derive(Clone, Debug)]
+pub struct PgTerms(pub String);
+
+impl PgTerms {
+    /// All of `words`, each as a prefix.
+    #[must_use]
+    pub fn prefixes(words: &[String]) -> Self {
+        Self(
+            words
+                .iter()
+                .map(|word| format!("'{}':*", word.replace('\'', "''")))
+                .collect::<Vec<_>>()
+                .join(" & "),
+        )
+    }
+}
+
+/// Holds every other migrator off until the transaction ends, however long that takes.
+pub(crate) const PG_MIGRATION_LOCK: &str = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; \
+     SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock(7305808871245341299)";
+
+/// A query with a row if the table exists.
+pub(crate) fn has_table(dialect: Dialect, table: &'static str) -> String {
+    match dialect {
+        Dialect::Sqlite => format!("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{table}'"),
+        Dialect::Postgres => format!("SELECT 1 WHERE to_regclass('{table}') IS NOT NULL"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_has_no_special_characters() {
+        assert_eq!(like_prefix(r"50%_\"), r"50\%\_\\%");
+    }
+}

@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod connect;
+mod dialect;
+mod error;
+pub mod migrate;
+mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod unit;
+
+pub use connect::{Db, DbOptions};
+pub use dialect::{Dialect, PgTerms, like_prefix};
+pub use error::{DbProblem, unique_violation};
+pub use migrate::{Migration, Migrator, Steps};
+pub use settings::{DatabaseSettings, MigrateOnStart};
+pub use unit::{UnitWork, WriteUnit};

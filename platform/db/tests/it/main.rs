@@ -1,0 +1,4 @@
+//! The database crate against real databases.
+
+mod migrations;
+mod units;
