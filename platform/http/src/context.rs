@@ -1,0 +1,24 @@
+//! What a request carries in its extensions besides what it brought along.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mainstay_auth::Authenticator;
+use mainstay_core::RequestId;
+
+/// What the stack knows of a request. One pointer and an id: cheap to clone.
+#[derive(Clone)]
+pub struct RequestContext {
+    /// Its id.
+    pub request_id: RequestId,
+    /// The client's address, after trusted proxies. `None` for a request that did not come over a socket.
+    pub address: Option<IpAddr>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all requests of one server share.
+pub(crate) struct Shared {
+    pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) require_if_match: bool,
+}

@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+
+mod context;
+mod conditional;
+mod docs;
+pub mod extract;
+mod openapi;
+mod ops;
+mod proxies;
+pub mod respond;
+mod router;
+pub mod server;
+mod settings;
+mod stack;
+
+pub use conditional::{ETag, IfMatch, IfNoneMatch};
+pub use context::RequestContext;
+pub use docs::errors_markdown;
+pub use extract::{Id, Valid, ValidForm, ValidQuery};
+pub use openapi::OpenApi;
+pub use ops::{Probe, ops_router};
+pub use proxies::TrustedProxies;
+pub use respond::{Created, Listing, PublicCache, Tagged};
+pub use router::{ApiRouter, RouteInfo, Tag};
+pub use settings::HttpSettings;
+pub use stack::{Stack, StackOptions};
+pub use utoipa_axum::routes;

@@ -1,0 +1,196 @@
+//! The OpenAPI 3.1 document, from the routes' own declarations.
+
+use std::collections::BTreeMap;
+
+use mainstay_auth::Access;
+use mainstay_core::ProblemKind;
+use mainstay_core::problem::{
+    BODY_TOO_LARGE, FORBIDDEN, INTERNAL, MALFORMED_BODY, MALFORMED_REQUEST, NOT_FOUND, OVERLOADED,
+    REQUEST_TIMEOUT, TIMEOUT, UNAUTHENTICATED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, VALIDATION_FAILED,
+};
+use serde_json::{Map, Value, json};
+
+use crate::{ApiRouter, Tag};
+
+/// The document of a whole server.
+#[derive(Clone, Debug)]
+pub struct OpenApi(Value);
+
+impl OpenApi {
+    /// The document of these routers.
+    #[must_use]
+    pub fn of<'a>(routers: impl IntoIterator<Item = &'a ApiRouter>, version: &str) -> Self {
+        let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+        let mut schemas = Map::new();
+        let mut tags: Vec<Tag> = Vec::new();
+        schemas.insert("Problem".to_owned(), problem_schema());
+        schemas.insert("Fault".to_owned(), schema_of::<mainstay_core::Fault>());
+        for router in routers {
+            for operation in router.operations() {
+                let methods = paths.entry(&operation.path).or_default();
+                methods.insert(operation.method.as_str().to_lowercase(), operation.value.clone());
+            }
+            for (name, schema) in router.schemas() {
+                schemas.insert(name.clone(), schema.clone());
+            }
+            if !router.operations().is_empty() && !tags.contains(&router.tag()) {
+                tags.push(router.tag());
+            }
+        }
+        let tags: Vec<_> =
+            tags.iter().map(|tag| json!({"name": tag.name, "description": tag.about})).collect();
+        Self(json!({
+            "openapi": "3.1.0",
+            "info": {
+                "title": "Mainstay",
+                "version": version,
+                "description": INTRODUCTION,
+                "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+            },
+            "tags": tags,
+            "paths": paths,
+            "components": {
+                "schemas": schemas,
+                "securitySchemes": {
+                    "bearer": {
+                        "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                        "description": "The `access_token` that a sign-in gives.",
+                    },
+                },
+            },
+        }))
+    }
+
+    /// The document.
+    #[must_use]
+    pub fn json(&self) -> &Value {
+        &self.0
+    }
+
+    /// Statuses that an operation documents; `None` if it is not in the document.
+    #[must_use]
+    pub fn operation(&self, method: &str, path: &str) -> Option<&Value> {
+        self.0["paths"].get(path)?.get(method.to_lowercase())
+    }
+}
+
+const PROBLEM_JSON: &str = "application/problem+json";
+
+const INTRODUCTION: &str = "\
+Every error is a [problem](https://www.rfc-editor.org/rfc/rfc9457) with a stable `code`; \
+[the list of codes](/docs/errors) says what each means and what to do about it. \
+Lists are paged by `page` or by `cursor`. Single resources have an `ETag`: send it back in `If-Match` \
+so that nobody's change is overwritten, and in `If-None-Match` to hear whether something changed. \
+Every answer carries `X-Request-Id`.";
+
+fn schema_of<T: utoipa::PartialSchema>() -> Value {
+    serde_json::to_value(T::schema()).expect("schemas serialize")
+}
+
+fn problem_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "RFC 9457 problem details.",
+        "required": ["type", "title", "status", "detail", "instance", "code", "request_id"],
+        "properties": {
+            "type": {"type": "string", "format": "uri-reference", "description": "Leads to the description of `code`."},
+            "title": {"type": "string", "description": "Summary, the same for every occurrence."},
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "detail": {"type": "string", "description": "What is particular to this occurrence."},
+            "instance": {"type": "string", "format": "uri-reference", "description": "The path of the request."},
+            "code": {"type": "string", "pattern": "^[a-z_]+$", "description": "Stable; for programs to compare with."},
+            "request_id": {"type": "string", "description": "The request's id, in the server's log too."},
+            "errors": {
+                "type": "array", "items": {"$ref": "#/components/schemas/Fault"},
+                "description": "Every fault of the input, field by field.",
+            },
+        },
+    })
+}
+
+/// Completes what a handler declared: tag, security, and every problem it can answer with.
+pub(crate) fn complete(
+    mut operation: Value,
+    tag: Tag,
+    access: Access,
+    own: &[&'static ProblemKind],
+) -> Value {
+    operation["tags"] = json!([tag.name]);
+    operation["security"] =
+        if access == Access::Public { json!([{}, {"bearer": []}]) } else { json!([{"bearer": []}]) };
+    if let Some(role) = access.role() {
+        operation["x-required-role"] = json!(role.name());
+    }
+    let has_parameter = |place: &str| {
+        operation["parameters"]
+            .as_array()
+            .is_some_and(|list| list.iter().any(|parameter| parameter["in"] == place))
+    };
+    let mut kinds: Vec<&'static ProblemKind> =
+        vec![&MALFORMED_REQUEST, &UNAUTHENTICATED, &INTERNAL, &OVERLOADED, &TIMEOUT, &UNAVAILABLE];
+    if access.role().is_some_and(|role| role != mainstay_auth::Role::User) {
+        kinds.push(&FORBIDDEN);
+    }
+    if operation.get("requestBody").is_some() {
+        kinds.extend([
+            &MALFORMED_BODY,
+            &REQUEST_TIMEOUT,
+            &BODY_TOO_LARGE,
+            &UNSUPPORTED_MEDIA_TYPE,
+            &VALIDATION_FAILED,
+        ]);
+    }
+    if has_parameter("query") {
+        kinds.extend([&MALFORMED_BODY, &VALIDATION_FAILED]);
+    }
+    if has_parameter("path") {
+        kinds.push(&NOT_FOUND);
+    }
+    kinds.extend(own);
+    let mut by_status: BTreeMap<u16, Vec<&'static ProblemKind>> = BTreeMap::new();
+    for kind in kinds {
+        let of_status = by_status.entry(kind.status).or_default();
+        if !of_status.contains(&kind) {
+            of_status.push(kind);
+        }
+    }
+    for (status, kinds) in by_status {
+        let response = &mut operation["responses"][status.to_string()];
+        let problem = problem_response(&kinds);
+        // A protocol's own shape may stand beside the problem under the same status.
+        if response["content"].is_object() {
+            response["content"][PROBLEM_JSON] = problem["content"][PROBLEM_JSON].clone();
+        } else {
+            *response = problem;
+        }
+    }
+    operation
+}
+
+fn problem_response(kinds: &[&'static ProblemKind]) -> Value {
+    let codes: Vec<_> = kinds.iter().map(|kind| kind.code).collect();
+    let titles: Vec<_> = kinds.iter().map(|kind| kind.title).collect();
+    let examples: Map<String, Value> = kinds
+        .iter()
+        .map(|kind| {
+            let mut value = json!({
+                "type": kind.type_uri(), "title": kind.title, "status": kind.status, "detail": kind.help,
+                "instance": "/api/v1/…", "code": kind.code, "request_id": "5f0c7d3e9a1b4c2d8e6f7a8b9c0d1e2f",
+            });
+            if kind.status == 422 {
+                value["errors"] = json!([{"field": "title", "code": "required", "message": "is required"}]);
+            }
+            (kind.code.to_owned(), json!({"summary": kind.title, "value": value}))
+        })
+        .collect();
+    json!({
+        "description": titles.join(", or "),
+        "content": {PROBLEM_JSON: {
+            "schema": {"allOf": [
+                {"$ref": "#/components/schemas/Problem"},
+                {"type": "object", "properties": {"code": {"type": "string", "enum": codes}}},
+            ]},
+            "examples": examples,
+        }},
+    })
+}

@@ -1,0 +1,175 @@
+//! What handlers give.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use mainstay_auth::Caller;
+use mainstay_core::Page;
+use serde::Serialize;
+
+use crate::{ETag, IfNoneMatch};
+
+/// How an answer may be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct PublicCache(HeaderValueStatic);
+
+type HeaderValueStatic = &'static str;
+
+impl PublicCache {
+    /// For a public resource: anonymous readers share it for five seconds (so
+    /// that a CDN takes the load off) and browsers ask again each time; what a
+    /// signed-in caller gets is nobody else's.
+    #[must_use]
+    pub fn of(caller: &Caller) -> Self {
+        Self(if caller.user().is_none() { "public, max-age=0, s-maxage=5" } else { "private, no-store" })
+    }
+
+    fn put(self, response: &mut Response) {
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(self.0));
+        headers.append(header::VARY, HeaderValue::from_static("authorization"));
+    }
+}
+
+/// A single resource with its version: 200 with an `ETag`, or 304 if the client has it already.
+#[derive(Debug)]
+pub struct Tagged<T> {
+    /// The resource.
+    pub body: T,
+    /// Its version.
+    pub etag: ETag,
+    /// What the client has. `None` after a change: always 200.
+    pub seen: Option<IfNoneMatch>,
+    /// How it may be kept. `None`: not at all.
+    pub cache: Option<PublicCache>,
+}
+
+impl<T> Tagged<T> {
+    /// The resource after a change.
+    pub fn changed(body: T, version: i64) -> Self {
+        Self { body, etag: ETag(version), seen: None, cache: None }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        let fresh = self.seen.is_some_and(|seen| seen.is_fresh(self.etag));
+        let mut response =
+            if fresh { StatusCode::NOT_MODIFIED.into_response() } else { Json(self.body).into_response() };
+        response.headers_mut().insert(header::ETAG, self.etag.header());
+        if let Some(cache) = self.cache {
+            cache.put(&mut response);
+        }
+        response
+    }
+}
+
+/// 201 with `Location`, and `ETag` where the resource has a version.
+#[derive(Debug)]
+pub struct Created<T> {
+    /// Path of the new resource.
+    pub location: String,
+    /// Its version, if it has one.
+    pub etag: Option<ETag>,
+    /// The resource.
+    pub body: T,
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let mut response = (StatusCode::CREATED, Json(self.body)).into_response();
+        if let Ok(location) = HeaderValue::try_from(self.location) {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        if let Some(etag) = self.etag {
+            response.headers_mut().insert(header::ETAG, etag.header());
+        }
+        response
+    }
+}
+
+/// One page of a list, with `Link` headers (RFC 8288) that the stack writes,
+/// because they repeat the request's own parameters.
+#[derive(Debug)]
+pub struct Listing<T> {
+    /// The page.
+    pub page: Page<T>,
+    /// How it may be kept. `None`: not at all.
+    pub cache: Option<PublicCache>,
+}
+
+/// What a list's `Link` header is made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Links {
+    page: Option<u32>,
+    pages: Option<u64>,
+    next_cursor: Option<String>,
+    has_next: bool,
+}
+
+impl<T: Serialize> IntoResponse for Listing<T> {
+    fn into_response(self) -> Response {
+        let links = Links {
+            page: self.page.page,
+            pages: self.page.pages,
+            next_cursor: self.page.next_cursor.clone(),
+            has_next: self.page.has_next,
+        };
+        let mut response = Json(self.page).into_response();
+        response.extensions_mut().insert(links);
+        if let Some(cache) = self.cache {
+            cache.put(&mut response);
+        }
+        response
+    }
+}
+
+impl Links {
+    /// The header for a request to this path and query. `None` if there is nothing to link to.
+    pub(crate) fn header(&self, path: &str, query: &str) -> Option<HeaderValue> {
+        let others: Vec<_> = query
+            .split('&')
+            .filter(|pair| !pair.is_empty() && !matches!(pair.split('=').next(), Some("page" | "cursor")))
+            .collect();
+        let link = |rel: &str, parameter: String| {
+            let query = others.iter().copied().chain([parameter.as_str()]).collect::<Vec<_>>().join("&");
+            format!("<{path}?{query}>; rel=\"{rel}\"")
+        };
+        let mut links = Vec::new();
+        match self.page {
+            Some(page) => {
+                links.push(link("first", "page=1".to_owned()));
+                let last = self.pages.unwrap_or(1).max(1);
+                if page > 1 {
+                    links.push(link("prev", format!("page={}", u64::from(page - 1).min(last))));
+                }
+                if self.has_next {
+                    links.push(link("next", format!("page={}", page + 1)));
+                }
+                links.push(link("last", format!("page={last}")));
+            }
+            None => {
+                links.extend(self.next_cursor.as_ref().map(|cursor| link("next", format!("cursor={cursor}"))))
+            }
+        }
+        HeaderValue::try_from(links.join(", ")).ok().filter(|value| !value.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_keep_the_other_parameters() {
+        let links = Links { page: Some(2), pages: Some(3), next_cursor: None, has_next: true };
+        let header = links.header("/books", "q=a%20b&page=2&sort=-title").unwrap();
+        assert_eq!(
+            header,
+            "</books?q=a%20b&sort=-title&page=1>; rel=\"first\", </books?q=a%20b&sort=-title&page=1>; rel=\"prev\", \
+             </books?q=a%20b&sort=-title&page=3>; rel=\"next\", </books?q=a%20b&sort=-title&page=3>; rel=\"last\""
+        );
+        let end = Links { page: None, pages: None, next_cursor: None, has_next: false };
+        assert!(end.header("/books", "cursor=x").is_none());
+    }
+}

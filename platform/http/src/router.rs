@@ -1,0 +1,229 @@
+//! Routes that cannot be added without an access rule.
+
+use std::fmt;
+
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::MethodRouter;
+use http::{HeaderValue, Method, header};
+use mainstay_auth::{Access, AuthError, Caller, Credentials};
+use mainstay_core::{Problem, ProblemKind};
+use serde_json::Value;
+use utoipa_axum::router::UtoipaMethodRouter;
+
+use crate::RequestContext;
+use crate::openapi;
+
+/// The heading that an app's operations stand under in the API reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// Its name.
+    pub name: &'static str,
+    /// What these operations are about.
+    pub about: &'static str,
+}
+
+/// What is known of one route.
+#[derive(Clone, Debug)]
+pub struct RouteInfo {
+    /// Its method. HEAD is answered wherever GET is.
+    pub method: Method,
+    /// Its path template: `/api/v1/books/{id}`.
+    pub path: String,
+    /// The handler's name, which is the operation's id too.
+    pub operation: String,
+    /// Who may use it.
+    pub access: Access,
+    /// Whether it stands in the OpenAPI document. Pages for people do not.
+    pub documented: bool,
+}
+
+/// A router that records every route with its access rule and its documentation.
+///
+/// The rule is not only recorded: it is checked before the handler runs.
+pub struct ApiRouter<S = ()> {
+    tag: Tag,
+    router: axum::Router<S>,
+    routes: Vec<RouteInfo>,
+    operations: Vec<Operation>,
+    schemas: Vec<(String, Value)>,
+}
+
+/// One operation of the document.
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    pub(crate) path: String,
+    pub(crate) method: Method,
+    pub(crate) value: Value,
+}
+
+impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
+    /// A router without routes, whose operations stand under `tag`.
+    #[must_use]
+    pub fn new(tag: Tag) -> Self {
+        Self {
+            tag,
+            router: axum::Router::new(),
+            routes: Vec::new(),
+            operations: Vec::new(),
+            schemas: Vec::new(),
+        }
+    }
+
+    /// Adds the route of one handler: `route(routes!(get_book), Access::Public, &[&BOOK_NOT_FOUND])`.
+    ///
+    /// Method, path and documentation are the handler's own `#[utoipa::path]`;
+    /// `problems` are the error codes of its domain. Those that every route has
+    /// (no sign-in, malformed body, overload …) are added here.
+    ///
+    /// # Panics
+    /// If it is not exactly one handler: a fault in the code that every start shows.
+    #[must_use]
+    pub fn route(
+        mut self,
+        declared: UtoipaMethodRouter<S>,
+        access: Access,
+        problems: &[&'static ProblemKind],
+    ) -> Self {
+        let (schemas, paths, methods) = declared;
+        let item = serde_json::to_value(&paths).expect("paths serialize");
+        let (path, item) = only(&item);
+        let (method, operation) = only(item);
+        let method: Method = method.to_uppercase().parse().expect("the document names methods");
+        let value = openapi::complete(operation.clone(), self.tag, access, problems);
+        self.routes.push(RouteInfo {
+            method: method.clone(),
+            path: path.to_owned(),
+            operation: value["operationId"].as_str().unwrap_or_default().to_owned(),
+            access,
+            documented: true,
+        });
+        self.operations.push(Operation { path: path.to_owned(), method, value });
+        let schema = |(name, schema)| (name, serde_json::to_value(schema).expect("schemas serialize"));
+        self.schemas.extend(schemas.into_iter().map(schema));
+        self.router = self.router.route(path, guarded(methods, access));
+        self
+    }
+
+    /// Adds a page for people: it has an access rule, but stands in no document.
+    #[must_use]
+    pub fn page(mut self, path: &'static str, methods: MethodRouter<S>, access: Access) -> Self {
+        self.routes.push(RouteInfo {
+            method: Method::GET,
+            path: path.to_owned(),
+            operation: path.trim_matches('/').replace(['/', '.', '-'], "_"),
+            access,
+            documented: false,
+        });
+        self.router = self.router.route(path, guarded(methods, access));
+        self
+    }
+
+    /// Gives the handlers their state.
+    #[must_use]
+    pub fn with_state(self, state: S) -> ApiRouter {
+        let Self { tag, router, routes, operations, schemas } = self;
+        ApiRouter { tag, router: router.with_state(state), routes, operations, schemas }
+    }
+}
+
+impl ApiRouter {
+    /// No routes at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(Tag { name: "", about: "" })
+    }
+
+    /// The same routes under a prefix.
+    #[must_use]
+    pub fn under(mut self, prefix: &str) -> Self {
+        if self.routes.is_empty() {
+            return self;
+        }
+        self.routes.iter_mut().for_each(|route| route.path.insert_str(0, prefix));
+        self.operations.iter_mut().for_each(|operation| operation.path.insert_str(0, prefix));
+        self.router = axum::Router::new().nest(prefix, self.router);
+        self
+    }
+
+    /// Every route, in the order they were added.
+    #[must_use]
+    pub fn routes(&self) -> &[RouteInfo] {
+        &self.routes
+    }
+
+    pub(crate) fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    pub(crate) fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    pub(crate) fn schemas(&self) -> &[(String, Value)] {
+        &self.schemas
+    }
+
+    /// The router itself, for the [`Stack`](crate::Stack).
+    #[must_use]
+    pub fn into_axum(self) -> axum::Router {
+        self.router
+    }
+}
+
+impl<S> fmt::Debug for ApiRouter<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.routes).finish()
+    }
+}
+
+fn only(value: &Value) -> (&str, &Value) {
+    let map = value.as_object().expect("a document is made of objects");
+    assert_eq!(map.len(), 1, "one handler a route: each has an access rule of its own");
+    let (name, inner) = map.iter().next().expect("it has one");
+    (name, inner)
+}
+
+/// `route_layer`, so that a wrong method is 405 for everybody.
+fn guarded<S: Clone + Send + Sync + 'static>(methods: MethodRouter<S>, access: Access) -> MethodRouter<S> {
+    methods.route_layer(from_fn(move |request: Request, next: Next| guard(access, request, next)))
+}
+
+async fn guard(access: Access, mut request: Request, next: Next) -> Response {
+    let context =
+        request.extensions().get::<RequestContext>().cloned().expect("the stack stands before every route");
+    let credentials = request.headers().get(header::AUTHORIZATION).cloned();
+    match admit(access, &context, credentials).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn admit(
+    access: Access,
+    context: &RequestContext,
+    given: Option<HeaderValue>,
+) -> Result<Caller, Problem> {
+    let user = match given {
+        None => None,
+        Some(value) => {
+            let authenticator = context.shared.authenticator.as_ref().ok_or(AuthError::Refused)?;
+            Some(authenticator.authenticate(Credentials::Bearer(bearer(&value)?)).await?)
+        }
+    };
+    let caller = Caller::new(user, context.request_id.clone(), context.address);
+    access.check(&caller)?;
+    Ok(caller)
+}
+
+/// The bearer token. A header of another kind is refused, not ignored: who
+/// sends credentials means to be somebody.
+fn bearer(value: &HeaderValue) -> Result<&str, AuthError> {
+    let (scheme, token) =
+        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(AuthError::Refused)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(AuthError::Refused) }
+}

@@ -1,0 +1,401 @@
+//! What every request passes on its way in and every answer on its way out.
+//!
+//! One function instead of a tower of layers: each layer would box the request's
+//! future once more, and the order, which matters, stands here to be read.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use mainstay_auth::Authenticator;
+use mainstay_core::problem::{
+    BODY_TOO_LARGE, HEADERS_TOO_LARGE, INTERNAL, MALFORMED_REQUEST, METHOD_NOT_ALLOWED, NOT_FOUND,
+    OVERLOADED, TIMEOUT, UNSUPPORTED_MEDIA_TYPE, URI_TOO_LONG,
+};
+use mainstay_core::{Problem, RequestId, Rng};
+use mainstay_telemetry::{Metrics, latency_buckets};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use tower_http::compression::predicate::{NotForContentType, Predicate as _, SizeAbove};
+use tower_http::compression::{CompressionLayer, CompressionLevel};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tracing::Instrument as _;
+
+use crate::context::Shared;
+use crate::respond::Links;
+use crate::server::PeerAddr;
+use crate::{HttpSettings, RequestContext, TrustedProxies};
+
+/// What a [`Stack`] is made from.
+#[derive(Clone)]
+pub struct StackOptions {
+    /// The `[http]` section.
+    pub settings: HttpSettings,
+    /// Who turns tokens into users. `None`: every token is refused.
+    pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// Randomness, for request ids.
+    pub rng: Arc<dyn Rng>,
+    /// Where requests are counted.
+    pub metrics: Metrics,
+}
+
+/// What every request passes. Cheap to clone.
+#[derive(Clone)]
+pub struct Stack(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    proxies: TrustedProxies,
+    rng: Arc<dyn Rng>,
+    timeout: Duration,
+    max_in_flight: usize,
+    in_flight: AtomicUsize,
+    in_flight_gauge: Gauge,
+    durations: Family<Labels, Histogram, fn() -> Histogram>,
+    is_tls: bool,
+    cors: Option<CorsLayer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    method: &'static str,
+    route: Route,
+    status: u16,
+}
+
+/// The route's template: bounded in number, whatever paths are asked for.
+#[derive(Clone, Debug)]
+struct Route(Option<MatchedPath>);
+
+impl Route {
+    fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("(none)", MatchedPath::as_str)
+    }
+}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Route {}
+
+impl std::hash::Hash for Route {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl EncodeLabelValue for Route {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.as_str().encode(encoder)
+    }
+}
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl Stack {
+    /// A stack.
+    ///
+    /// # Panics
+    /// If the settings were not checked ([`HttpSettings::check`]).
+    #[must_use]
+    pub fn new(options: StackOptions) -> Self {
+        let StackOptions { settings, authenticator, rng, metrics } = options;
+        let durations = Family::new_with_constructor(histogram as fn() -> Histogram);
+        let durations =
+            metrics.register("http_request_duration_seconds", "Time from request to answer", durations);
+        let in_flight_gauge =
+            metrics.register("http_requests_in_flight", "Requests in progress", Gauge::default());
+        Self(Arc::new(Inner {
+            shared: Arc::new(Shared {
+                authenticator,
+                max_body_bytes: settings.max_body_bytes,
+                require_if_match: settings.require_if_match,
+            }),
+            proxies: TrustedProxies::parse(&settings.trusted_proxies)
+                .expect("checked when the settings were read"),
+            rng,
+            timeout: Duration::from_secs(settings.request_timeout_s),
+            max_in_flight: settings.max_in_flight,
+            in_flight: AtomicUsize::new(0),
+            in_flight_gauge,
+            durations,
+            is_tls: settings.is_tls(),
+            cors: cors(&settings.cors_origins),
+        }))
+    }
+
+    /// The router with the whole stack before it.
+    pub fn wrap(&self, router: Router) -> Router {
+        let router = router.fallback(|| async { NOT_FOUND.because("Nothing is at this address.") });
+        let router = match &self.0.cors {
+            Some(cors) => router.layer(cors.clone()),
+            None => router,
+        };
+        router.layer(compression()).layer(from_fn_with_state(self.clone(), pass))
+    }
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(latency_buckets())
+}
+
+fn compression() -> CompressionLayer<impl tower_http::compression::Predicate> {
+    // Text above a kilobyte; what is compressed by its nature only costs time.
+    let worth = SizeAbove::new(1024)
+        .and(NotForContentType::GRPC)
+        .and(NotForContentType::IMAGES)
+        .and(NotForContentType::SSE)
+        .and(NotForContentType::const_new("video/"))
+        .and(NotForContentType::const_new("audio/"))
+        .and(NotForContentType::const_new("font/"))
+        .and(NotForContentType::const_new("application/zip"))
+        .and(NotForContentType::const_new("application/gzip"))
+        .and(NotForContentType::const_new("application/pdf"))
+        .and(NotForContentType::const_new("application/octet-stream"));
+    CompressionLayer::new().quality(CompressionLevel::Precise(4)).compress_when(worth)
+}
+
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let exposed = ["etag", "link", "location", "retry-after", "x-request-id"].map(HeaderName::from_static);
+    let allowed =
+        ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "x-request-id"];
+    Some(
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_methods([
+                Method::GET,
+                Method::HEAD,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+            ])
+            .allow_headers(AllowHeaders::list(allowed.map(HeaderName::from_static)))
+            .expose_headers(exposed)
+            .max_age(Duration::from_secs(3600)),
+    )
+}
+
+/// What the answer needs to know of the request.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    request_id: RequestId,
+}
+
+async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let stack = &*stack.0;
+    let asked = Asked {
+        method: request.method().clone(),
+        uri: request.uri().clone(),
+        request_id: request_id(&request, &*stack.rng),
+    };
+    let route = Route(request.extensions().get::<MatchedPath>().cloned());
+    let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0.ip());
+    let address = peer.map(|peer| stack.proxies.client(peer, request.headers()));
+    let (request_id, shared) = (asked.request_id.clone(), stack.shared.clone());
+    request.extensions_mut().insert(RequestContext { request_id, address, shared });
+    // Paths only: queries hold what people search for, and sometimes tokens.
+    let span = tracing::info_span!("request", id = %asked.request_id, method = %asked.method, path = asked.uri.path());
+
+    let always_served = matches!(asked.uri.path(), "/healthz" | "/readyz" | "/metrics");
+    let response = match stack.enter(always_served) {
+        Some(_inside) => handle(stack, request, next).instrument(span.clone()).await,
+        None => Problem::retry_later(&OVERLOADED, "Too many requests are in progress.", 1).into_response(),
+    };
+    let response = span.in_scope(|| stack.finish(&asked, response));
+
+    let took = started.elapsed();
+    let status = response.status().as_u16();
+    let labels = Labels { method: method_label(&asked.method), route, status };
+    stack.durations.get_or_create(&labels).observe(took.as_secs_f64());
+    tracing::debug!(parent: &span, status, duration_ms = took.as_secs_f64() * 1000.0, "answered");
+    response
+}
+
+async fn handle(stack: &Inner, request: Request, next: Next) -> Response {
+    let guarded = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(stack.timeout, guarded).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => INTERNAL
+            .because("The request could not be carried out.")
+            .caused_by(panic_text(&*panic))
+            .into_response(),
+        Err(_) => {
+            let detail = format!("The request took longer than {} seconds.", stack.timeout.as_secs());
+            Problem::retry_later(&TIMEOUT, detail, 1).into_response()
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", text.unwrap_or("without a message"))
+}
+
+fn request_id(request: &Request, rng: &dyn Rng) -> RequestId {
+    let given = request.headers().get(&REQUEST_ID).and_then(|value| RequestId::accept(value.to_str().ok()?));
+    given.unwrap_or_else(|| RequestId::from_random(rng.bytes()))
+}
+
+/// Methods are few on purpose: a label that a client can make up has no bound.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// A request in progress.
+struct Inside<'a>(&'a Inner);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight_gauge.dec();
+    }
+}
+
+impl Inner {
+    /// Counts a request in; `None` if there are too many.
+    fn enter(&self, always: bool) -> Option<Inside<'_>> {
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.in_flight_gauge.inc();
+        let inside = Inside(self);
+        (always || before < self.max_in_flight).then_some(inside)
+    }
+
+    fn finish(&self, asked: &Asked, mut response: Response) -> Response {
+        if asked.method == Method::OPTIONS && response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            let allow = response.headers_mut().remove(header::ALLOW);
+            response = StatusCode::NO_CONTENT.into_response();
+            response.headers_mut().extend(allow.map(|allow| (header::ALLOW, allow)));
+        }
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            log(&problem);
+            response = render(&problem, asked, response);
+        } else if let Some(problem) = unmapped(&response) {
+            response = render(&problem, asked, response);
+        }
+        if let Some(links) = response.extensions_mut().remove::<Links>()
+            && let Some(link) = links.header(asked.uri.path(), asked.uri.query().unwrap_or_default())
+        {
+            response.headers_mut().insert(header::LINK, link);
+        }
+        self.add_headers(asked, &mut response);
+        response
+    }
+
+    fn add_headers(&self, asked: &Asked, response: &mut Response) {
+        const FIXED: [(HeaderName, &str); 7] = [
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (
+                HeaderName::from_static("permissions-policy"),
+                "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+            ),
+            (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+            (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+            (
+                header::CONTENT_SECURITY_POLICY,
+                "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+            ),
+            (header::CACHE_CONTROL, "private, no-store"),
+        ];
+        let headers = response.headers_mut();
+        for (name, value) in FIXED {
+            headers.entry(name).or_insert(HeaderValue::from_static(value));
+        }
+        if self.is_tls {
+            let value = HeaderValue::from_static("max-age=63072000; includeSubDomains");
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
+        }
+        if let Ok(id) = HeaderValue::from_str(asked.request_id.as_str()) {
+            headers.insert(REQUEST_ID.clone(), id);
+        }
+    }
+}
+
+/// A refusal of the framework's own, which knows nothing of problems.
+fn unmapped(response: &Response) -> Option<Problem> {
+    let status = response.status();
+    if status.as_u16() < 400 {
+        return None;
+    }
+    let kind = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("text/plain");
+    if !kind.starts_with("text/plain") {
+        return None;
+    }
+    Some(match status {
+        StatusCode::NOT_FOUND => NOT_FOUND.because("Nothing is at this address."),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            METHOD_NOT_ALLOWED.because("This address does not take this method.")
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => BODY_TOO_LARGE.because("The body is too large."),
+        StatusCode::URI_TOO_LONG => URI_TOO_LONG.because("The address is too long."),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            UNSUPPORTED_MEDIA_TYPE.because("The content type is not taken here.")
+        }
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            HEADERS_TOO_LARGE.because("The headers are too large.")
+        }
+        status if status.is_client_error() => MALFORMED_REQUEST.because("The request can't be read."),
+        _ => INTERNAL.because("The request could not be carried out."),
+    })
+}
+
+/// Logs the private cause, once, where the request's span is known.
+fn log(problem: &Problem) {
+    let (code, detail) = (problem.kind().code, problem.detail());
+    match (problem.kind().status, problem.cause_chain()) {
+        (500, cause) => tracing::error!(code, detail, cause, "request failed"),
+        (501.., cause) => tracing::warn!(code, detail, cause, "request refused"),
+        (_, Some(cause)) => tracing::info!(code, detail, cause, "request refused"),
+        (_, None) => tracing::debug!(code, detail, "request refused"),
+    }
+}
+
+fn render(problem: &Problem, asked: &Asked, old: Response) -> Response {
+    let body = problem.body(asked.uri.path(), asked.request_id.as_str()).to_string();
+    let (mut parts, _) = old.into_parts();
+    parts.status = problem.kind().status();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    // A body timeout leaves the rest of the body on the wire: nothing more can be read from it.
+    if parts.status == StatusCode::REQUEST_TIMEOUT {
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let body = if asked.method == Method::HEAD { Body::empty() } else { Body::from(body) };
+    Response::from_parts(parts, body)
+}
