@@ -1,0 +1,6 @@
+//! Identity over HTTP, on the database that the run chose.
+
+mod me;
+mod register;
+mod setup;
+mod sign_in;
