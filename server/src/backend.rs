@@ -1,0 +1,243 @@
+//! The platform with its apps on it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use mainstay_app::{App, Command, Environment, Platform, PlatformParts};
+use mainstay_auth::Passwords;
+use mainstay_core::seal::RootKey;
+use mainstay_core::settings::{KeyInfo, Section, SettingsError, expose};
+use mainstay_core::{Clock, OsRng, ProblemKind, Rng, SystemClock};
+use mainstay_db::{DatabaseSettings, Db, DbOptions, Migration, Migrator};
+use mainstay_http::server::Drain;
+use mainstay_http::{ApiRouter, HttpSettings, OpenApi, Probe, RouteInfo, Stack, StackOptions, ops_router};
+use mainstay_telemetry::{Metrics, TelemetrySettings};
+
+use crate::config::{self, Config, RootSettings};
+
+/// A section of the configuration: its name, what it is about, its keys.
+pub(crate) type SectionInfo = (&'static str, &'static str, Vec<KeyInfo>);
+
+/// A backend: the platform and a list of apps.
+pub struct Backend {
+    pub(crate) platform: Platform,
+    pub(crate) http: HttpSettings,
+    pub(crate) telemetry: TelemetrySettings,
+    pub(crate) database: DatabaseSettings,
+    pub(crate) drain: Drain,
+    apps: Vec<Box<dyn App>>,
+}
+
+/// What a backend shows to the outside.
+#[derive(Debug)]
+pub struct Surface {
+    /// The router, the whole stack before it.
+    pub router: axum::Router,
+    /// Every route with its access rule.
+    pub routes: Vec<RouteInfo>,
+    /// The API's document.
+    pub document: OpenApi,
+}
+
+impl Backend {
+    /// A backend without apps. Opens no connection yet.
+    ///
+    /// # Errors
+    /// If the development secret can't be kept, or the database's URL is none.
+    /// Faults of the configuration are reported by [`Backend::check_settings`], all at once.
+    pub fn new(config: Config) -> anyhow::Result<Self> {
+        let rng: Arc<dyn Rng> = Arc::new(OsRng);
+        let passwords = Passwords::new(rng.clone());
+        Self::with_parts(config, Arc::new(SystemClock), rng, passwords)
+    }
+
+    /// The same with a clock, randomness and password hashing of the caller's. For tests.
+    ///
+    /// # Errors
+    /// As [`Backend::new`].
+    pub fn with_parts(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        passwords: Passwords,
+    ) -> anyhow::Result<Self> {
+        let Config { mut sources, offline } = config;
+        let root = RootSettings::load(&mut sources);
+        let http = HttpSettings::load(&mut sources);
+        let mut database = DatabaseSettings::load(&mut sources);
+        let telemetry = TelemetrySettings::load(&mut sources);
+        http.check(&mut sources);
+        if root.environment == Environment::Production && !http.is_tls() {
+            sources.fault("http.public_url must be set and begin with https:// in production");
+        }
+        let root_key = if offline {
+            database.url = "sqlite::memory:".to_owned().into();
+            RootKey::new("")
+        } else {
+            config::root_key(&root, expose(&database.url), &*rng, &mut sources)?
+        };
+        let metrics = Metrics::new();
+        let options = DbOptions {
+            settings: database.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+            metrics: metrics.clone(),
+        };
+        let db = Db::open(options)?;
+        let platform = Platform::new(PlatformParts {
+            db,
+            clock,
+            rng,
+            passwords,
+            metrics,
+            root_key,
+            environment: root.environment,
+            public_url: http.public_url(),
+            sources,
+        });
+        Ok(Self { platform, http, telemetry, database, drain: Drain::new(), apps: Vec::new() })
+    }
+
+    /// Puts an app on the platform: `backend.with(Library::new)`.
+    #[must_use]
+    pub fn with<A: App>(mut self, make: impl FnOnce(&Platform) -> A) -> Self {
+        self.apps.push(Box::new(make(&self.platform)));
+        self
+    }
+
+    /// Everything that the platform gives to apps.
+    #[must_use]
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// The apps, in the order they were added.
+    pub fn apps(&self) -> impl Iterator<Item = &dyn App> {
+        self.apps.iter().map(|app| &**app)
+    }
+
+    /// Ends the reading of the configuration. Call it after the last [`Backend::with`].
+    ///
+    /// # Errors
+    /// Every fault of it, unknown keys included.
+    pub fn check_settings(&self) -> Result<(), SettingsError> {
+        self.platform.take_settings().0.finish()
+    }
+
+    /// Every section with its keys, and every value as it may be shown. Ends the reading too.
+    pub(crate) fn describe_settings(
+        &self,
+    ) -> (Vec<SectionInfo>, Vec<(String, String)>, Result<(), SettingsError>) {
+        let own = [
+            (RootSettings::NAME, RootSettings::DOC, RootSettings::keys()),
+            (HttpSettings::NAME, HttpSettings::DOC, HttpSettings::keys()),
+            (DatabaseSettings::NAME, DatabaseSettings::DOC, DatabaseSettings::keys()),
+            (TelemetrySettings::NAME, TelemetrySettings::DOC, TelemetrySettings::keys()),
+        ];
+        let (sources, sections, shown) = self.platform.take_settings();
+        let environment = mainstay_core::settings::Setting::show(&self.platform.environment);
+        let mut values =
+            vec![("environment".to_owned(), environment), ("secret_key".to_owned(), "(secret)".to_owned())];
+        values.extend(self.http.show());
+        values.extend(self.database.show());
+        values.extend(self.telemetry.show());
+        values.extend(shown);
+        (own.into_iter().chain(sections).collect(), values, sources.finish())
+    }
+
+    /// Every app's migrations.
+    #[must_use]
+    pub fn migrations(&self) -> Vec<Migration> {
+        self.apps.iter().flat_map(|app| app.migrations()).collect()
+    }
+
+    /// Runs them.
+    #[must_use]
+    pub fn migrator(&self) -> Migrator {
+        Migrator::new(self.platform.db.clone(), self.migrations())
+    }
+
+    /// Every app's commands.
+    pub(crate) fn commands(&self) -> Vec<Command> {
+        self.apps.iter().flat_map(|app| app.commands()).collect()
+    }
+
+    /// The table of error codes: the platform's and every app's.
+    #[must_use]
+    pub fn problems(&self) -> Vec<&'static ProblemKind> {
+        let own = mainstay_core::problem::PROBLEMS.iter();
+        own.chain(self.apps.iter().flat_map(|app| app.problems())).copied().collect()
+    }
+
+    /// Runs what each app does before the first request. Returns lines for the operator.
+    ///
+    /// # Errors
+    /// If an app can't start.
+    pub async fn start_apps(&self) -> anyhow::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for app in &self.apps {
+            lines.extend(app.start().await?);
+        }
+        Ok(lines)
+    }
+
+    /// Fills an empty database with data to look at.
+    pub(crate) async fn seed_demo(&self) -> anyhow::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for app in &self.apps {
+            lines.extend(app.seed_demo().await?);
+        }
+        Ok(lines)
+    }
+
+    /// The routers, the document and the list of routes, all from one declaration each.
+    #[must_use]
+    pub fn surface(&self) -> Surface {
+        let apps = self.apps.iter().flat_map(|app| [app.root_routes(), app.routes().under("/api/v1")]);
+        let mut routers: Vec<ApiRouter> = apps.collect();
+        let problems = self.problems();
+        // The document holds the operators' routes too, and they serve the document.
+        let describe = |document: &OpenApi| {
+            ops_router(self.drain.clone(), self.probes(), self.metrics(), document, &problems)
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        let ops = describe(&OpenApi::of([], version));
+        let document = OpenApi::of(routers.iter().chain([&ops]), version);
+        routers.push(describe(&document));
+        let routes = routers.iter().flat_map(|router| router.routes().iter().cloned()).collect();
+        let router =
+            routers.into_iter().fold(axum::Router::new(), |all, router| all.merge(router.into_axum()));
+        let stack = Stack::new(StackOptions {
+            settings: self.http.clone(),
+            authenticator: self.apps.iter().find_map(|app| app.authenticator()),
+            rng: self.platform.rng.clone(),
+            metrics: self.platform.metrics.clone(),
+        });
+        Surface { router: stack.wrap(router), routes, document }
+    }
+
+    fn metrics(&self) -> Option<Metrics> {
+        self.telemetry.metrics.then(|| self.platform.metrics.clone())
+    }
+
+    fn probes(&self) -> Vec<Probe> {
+        let db = self.platform.db.clone();
+        vec![Probe::new("database", move || {
+            let db = db.clone();
+            async move {
+                // Which error it is stands in the log; whoever asks here may be anybody.
+                db.ping().await.map_err(|error| {
+                    tracing::warn!(%error, "the database does not answer");
+                    "does not answer".to_owned()
+                })
+            }
+        })]
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.apps.iter().map(|app| app.name()).collect();
+        f.debug_struct("Backend").field("apps", &names).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+//! `mainstay doctor` and `mainstay healthcheck`.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::ArgMatches;
+use mainstay_app::Environment;
+use mainstay_db::Dialect;
+use mainstay_db::migrate::State;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::text;
+use crate::Backend;
+
+/// What a check found.
+enum Finding {
+    Good(String),
+    Note(String),
+    Bad(String),
+}
+
+/// Checks each thing the server depends on and prints a line for it.
+pub(super) async fn run(backend: &Backend) -> anyhow::Result<()> {
+    let mut bad = 0;
+    for (what, finding) in [
+        ("configuration", Finding::Good("every key is known and in range".to_owned())),
+        ("environment", environment(backend)),
+        ("database", database(backend).await),
+        ("schema", schema(backend).await),
+        ("address", address(backend).await),
+        ("proxies", proxies(backend)),
+    ] {
+        let (mark, text) = match finding {
+            Finding::Good(text) => ("ok  ", text),
+            Finding::Note(text) => ("note", text),
+            Finding::Bad(text) => {
+                bad += 1;
+                ("BAD ", text)
+            }
+        };
+        println!("{mark}  {what:<14} {text}");
+    }
+    backend.platform.db.close().await;
+    if bad > 0 {
+        bail!("{bad} of the checks failed");
+    }
+    Ok(())
+}
+
+fn environment(backend: &Backend) -> Finding {
+    match backend.platform.environment {
+        Environment::Production => Finding::Good("production".to_owned()),
+        Environment::Development => {
+            Finding::Note("development: set environment = \"production\" where people rely on it".to_owned())
+        }
+    }
+}
+
+async fn database(backend: &Backend) -> Finding {
+    let db = &backend.platform.db;
+    match tokio::time::timeout(Duration::from_secs(5), db.version()).await {
+        Ok(Ok(version)) => {
+            let major: u32 =
+                version.split(['.', ' ']).next().and_then(|major| major.parse().ok()).unwrap_or(0);
+            if db.dialect() == Dialect::Postgres && major < 15 {
+                return Finding::Bad(format!("PostgreSQL {version}; 15 or later is needed"));
+            }
+            Finding::Good(format!("{} {version}", db.dialect().name()))
+        }
+        Ok(Err(error)) => Finding::Bad(format!("{} does not answer: {error}", db.dialect().name())),
+        Err(_) => Finding::Bad(format!("{} does not answer within 5 s", db.dialect().name())),
+    }
+}
+
+async fn schema(backend: &Backend) -> Finding {
+    match backend.migrator().status().await {
+        Err(error) => Finding::Bad(format!("the history of migrations can't be read: {error}")),
+        Ok(lines) => {
+            let count = |wanted: fn(&State) -> bool| lines.iter().filter(|line| wanted(&line.state)).count();
+            let pending = count(|state| *state == State::Pending);
+            let changed = count(|state| matches!(state, State::Changed(_)));
+            match (pending, changed) {
+                (0, 0) => Finding::Good("up to date".to_owned()),
+                (_, 0) if backend.platform.db.dialect() == Dialect::Sqlite => {
+                    Finding::Note(format!("{pending} migration(s) pending; serve applies them"))
+                }
+                (_, 0) => Finding::Bad(format!("{pending} migration(s) pending: run `mainstay migrate up`")),
+                _ => Finding::Bad(format!("{changed} migration(s) were changed after they had been applied")),
+            }
+        }
+    }
+}
+
+async fn address(backend: &Backend) -> Finding {
+    let address = backend.http.address();
+    match TcpListener::bind(address).await {
+        Ok(_) => Finding::Good(format!("{address} is free")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            Finding::Note(format!("{address} is taken; by a running server, if all is well"))
+        }
+        Err(error) => Finding::Bad(format!("{address} can't be listened on: {error}")),
+    }
+}
+
+fn proxies(backend: &Backend) -> Finding {
+    let http = &backend.http;
+    if http.is_tls() && http.trusted_proxies.is_empty() {
+        Finding::Note(
+            "TLS must end at a proxy, but http.trusted_proxies is empty: every client looks like the proxy"
+                .to_owned(),
+        )
+    } else {
+        Finding::Good(format!("{} trusted network(s)", http.trusted_proxies.len()))
+    }
+}
+
+/// Asks `/readyz` of a running server; an error if it is not ready.
+pub(super) async fn healthcheck(matches: &ArgMatches) -> anyhow::Result<()> {
+    let port = std::env::var("MAINSTAY__HTTP__PORT")
+        .or_else(|_| std::env::var("PORT"))
+        .unwrap_or_else(|_| "8080".to_owned());
+    let address = text(matches, "address").map_or_else(|| format!("127.0.0.1:{port}"), str::to_owned);
+    let ask = async {
+        let mut stream = TcpStream::connect(&address).await?;
+        stream
+            .write_all(
+                format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
+            )
+            .await?;
+        let mut answer = Vec::new();
+        stream.take(64 * 1024).read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(5), ask).await.context("no answer within 5 s")?;
+    let answer = answer.with_context(|| format!("asking {address}"))?;
+    let status = answer.lines().next().unwrap_or_default();
+    if status.contains(" 200 ") { Ok(()) } else { bail!("{address} is not ready: {status}") }
+}

@@ -1,0 +1,35 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod cli;
+mod config;
+mod serve;
+
+pub use backend::{Backend, Surface};
+pub use cli::run;
+pub use config::{Config, RootSettings};
+
+pub use {
+    mainstay_app as app, mainstay_auth as auth, mainstay_core as core, mainstay_db as db,
+    mainstay_http as http, mainstay_identity as identity, mainstay_library as library,
+    mainstay_telemetry as telemetry,
+};
+
+/// What a program of your own, or an app, usually needs.
+pub mod prelude {
+    pub use mainstay_app::{App, Command, Platform};
+    pub use mainstay_auth::{Access, Caller, Role, Roles};
+    pub use mainstay_core::{
+        Actor, Faults, Invalid, Page, Paging, Patch, Problem, ProblemKind, Sorting, Timestamp, input,
+        problems, settings, text_type,
+    };
+    pub use mainstay_db::{Db, DbProblem, Dialect, Migration, Steps, UnitWork, WriteUnit, unique_violation};
+    pub use mainstay_http::{
+        ApiRouter, Created, ETag, Id, IfMatch, IfNoneMatch, Listing, PublicCache, Tag, Tagged, Valid,
+        ValidForm, ValidQuery, routes,
+    };
+    pub use mainstay_identity::Identity;
+    // LIB pub use mainstay_library::Library;
+
+    pub use crate::{Backend, Config};
+}
