@@ -1,0 +1,172 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use mainstay::{Backend, Config, Surface};
+use mainstay_auth::{Passwords, Role, Roles};
+use mainstay_core::{Actor, Clock, ManualClock, SeededRng, Timestamp};
+use mainstay_db::Db;
+use mainstay_db::testing::TestDatabase;
+use mainstay_identity::{Accounts, Email, Identity, NewPassword, NewUser, Username};
+
+use crate::client::Client;
+use crate::contract::Contract;
+
+/// A backend inside a test: identity, and whatever apps the test puts on it.
+#[derive(Debug)]
+pub struct TestApp {
+    router: Router,
+    contract: Arc<Contract>,
+    clock: Arc<ManualClock>,
+    accounts: Accounts,
+    db: Db,
+    users: AtomicU32,
+    start_lines: Vec<String>,
+    // Last: dropped when nothing uses it any more.
+    database: TestDatabase,
+}
+
+/// Where the clock of every test stands at first: 2026-01-31T09:30:00Z.
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_769_851_800_000);
+
+/// The password of every account that a test makes.
+pub(crate) const PASSWORD: &str = "tests only 4711";
+
+impl TestApp {
+    /// Boots identity and the apps that `compose` adds, on a database of its own.
+    pub async fn boot(compose: impl Fn(Backend) -> Backend) -> Self {
+        Self::boot_with(Config::defaults(), compose).await
+    }
+
+    /// The same with settings of the test's own:
+    /// `Config::defaults().set("http.require_if_match", "true", "test")`.
+    pub async fn boot_with(config: Config, compose: impl Fn(Backend) -> Backend) -> Self {
+        // What the apps' schema is has to be known before the database is made.
+        let described = Config::defaults().set("secret_key", SECRET, "test").set(
+            "database.url",
+            "sqlite::memory:",
+            "test",
+        );
+        let plan = compose(Backend::new(described).expect("the plan can be built").with(Identity::new));
+        let database = TestDatabase::migrated(&plan.migrations()).await;
+
+        let clock = Arc::new(ManualClock::at(START));
+        let rng = Arc::new(SeededRng::new(42));
+        let passwords = Passwords::weak_for_tests(rng.clone());
+        let config = config.set("secret_key", SECRET, "test").set("database.url", database.url(), "test");
+        let backend =
+            Backend::with_parts(config, clock.clone(), rng, passwords).expect("the backend can be built");
+        let identity = Identity::new(backend.platform());
+        let accounts = identity.accounts().clone();
+        let backend = compose(backend.with(|_| identity));
+        backend.check_settings().expect("the test's settings are good");
+        let start_lines = backend.start_apps().await.expect("the apps start");
+
+        let db = backend.platform().db.clone();
+        let Surface { router, routes, document } = backend.surface();
+        let contract = Arc::new(Contract::new(routes, document));
+        Self { router, contract, clock, accounts, db, users: AtomicU32::new(0), start_lines, database }
+    }
+
+    /// What the apps had to say to the operator when they started.
+    #[must_use]
+    pub fn start_lines(&self) -> &[String] {
+        &self.start_lines
+    }
+
+    /// Starts one more node on the same database; gives what its apps had to say.
+    pub async fn boot_again(&self, compose: impl Fn(Backend) -> Backend) -> Vec<String> {
+        let rng = Arc::new(SeededRng::new(43));
+        let passwords = Passwords::weak_for_tests(rng.clone());
+        let config = Config::defaults().set("secret_key", SECRET, "test").set(
+            "database.url",
+            self.database.url(),
+            "test",
+        );
+        let backend = Backend::with_parts(config, self.clock.clone(), rng, passwords)
+            .expect("the backend can be built");
+        compose(backend).start_apps().await.expect("the apps start")
+    }
+
+    /// The clock that the app goes by.
+    #[must_use]
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// Moves the app's clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// The present moment of the app's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The database, for what no endpoint shows.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The database's own life.
+    #[must_use]
+    pub fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    /// The routes and the document, for tests about them.
+    #[must_use]
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// A caller who is not signed in.
+    #[must_use]
+    pub fn anonymous(&self) -> Client {
+        Client::new(self.router.clone(), self.contract.clone(), None)
+    }
+
+    /// A caller with a token of the test's choice.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Client {
+        Client::new(self.router.clone(), self.contract.clone(), Some(token.to_owned()))
+    }
+
+    /// A signed-in caller with an account of their own and no special role.
+    pub async fn user(&self) -> Client {
+        self.signed_in(Role::User).await
+    }
+
+    /// A signed-in member of the staff.
+    pub async fn staff(&self) -> Client {
+        self.signed_in(Role::Staff).await
+    }
+
+    /// A signed-in administrator.
+    pub async fn admin(&self) -> Client {
+        self.signed_in(Role::Admin).await
+    }
+
+    async fn signed_in(&self, role: Role) -> Client {
+        let number = self.users.fetch_add(1, Ordering::Relaxed);
+        let username = format!("{role}-{number}");
+        let new = NewUser {
+            email: Email::parse(&format!("{username}@example.com")).expect("an address"),
+            password: NewPassword::parse(PASSWORD).expect("a password"),
+            username: Some(Username::parse(&username).expect("a username")),
+            name: None,
+            roles: Roles::of(&[role]),
+            email_verified: true,
+        };
+        self.accounts.register(&Actor::system("test"), new).await.expect("the account can be made");
+        let body = serde_json::json!({"username": username, "password": PASSWORD});
+        let reply = self.anonymous().post("/api/v1/auth/login", body).await;
+        self.with_token(reply.json["access_token"].as_str().expect("a sign-in gives a token"))
+    }
+}
+
+const SECRET: &str = "a secret for tests, and long enough";

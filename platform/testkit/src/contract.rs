@@ -1,0 +1,82 @@
+use http::{Method, StatusCode};
+use mainstay::http::{OpenApi, RouteInfo};
+use serde_json::Value;
+
+use crate::client::Reply;
+
+/// What the API promises: its routes and its document.
+#[derive(Debug)]
+pub struct Contract {
+    routes: Vec<RouteInfo>,
+    document: OpenApi,
+}
+
+impl Contract {
+    pub(crate) fn new(routes: Vec<RouteInfo>, document: OpenApi) -> Self {
+        Self { routes, document }
+    }
+
+    /// Every route.
+    #[must_use]
+    pub fn routes(&self) -> &[RouteInfo] {
+        &self.routes
+    }
+
+    /// The OpenAPI document.
+    #[must_use]
+    pub fn document(&self) -> &OpenApi {
+        &self.document
+    }
+
+    /// Fails the test if the document does not promise this answer.
+    ///
+    /// # Panics
+    /// With what the document lacks.
+    pub(crate) fn check(&self, method: &Method, path: &str, reply: &Reply) {
+        let as_get = if method == Method::HEAD { &Method::GET } else { method };
+        let route = self.routes.iter().filter(|route| route.method == as_get && fits(&route.path, path));
+        // A static path wins over one with a parameter.
+        let Some(route) = route.min_by_key(|route| route.path.matches('{').count()) else { return };
+        let operation = self.document.operation(as_get.as_str(), &route.path);
+        let Some(operation) = operation.filter(|_| route.documented) else { return };
+        let status = reply.status.as_u16().to_string();
+        let promised = &operation["responses"][&status];
+        let what = format!("{method} {} answered {status}", route.path);
+        assert!(promised.is_object(), "{what}, which its documentation does not name: {}", reply.text());
+        if reply.status.is_client_error() || reply.status.is_server_error() {
+            check_problem(&what, promised, reply);
+        } else if reply.status != StatusCode::NOT_MODIFIED {
+            let kind = reply.header("content-type");
+            let kind = kind.split(';').next().unwrap_or_default();
+            let documented = promised["content"].as_object();
+            let fits = documented.map_or(kind.is_empty(), |content| content.contains_key(kind));
+            assert!(fits, "{what} with the content type {kind:?}, which its documentation does not name");
+        }
+    }
+}
+
+fn check_problem(what: &str, promised: &Value, reply: &Reply) {
+    if !reply.header("content-type").starts_with("application/problem+json") {
+        return;
+    }
+    let codes =
+        &promised["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]["code"]["enum"];
+    let known = codes.as_array().is_some_and(|codes| codes.iter().any(|code| code == reply.code()));
+    assert!(
+        known || reply.bytes.is_empty(),
+        "{what} {:?}, which its documentation does not name: {codes}",
+        reply.code()
+    );
+}
+
+fn fits(template: &str, path: &str) -> bool {
+    let (mut wanted, mut given) = (template.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(given))
+                if wanted == given || (wanted.starts_with('{') && !given.is_empty()) => {}
+            _ => return false,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+
+mod app;
+mod client;
+mod contract;
+
+pub use app::TestApp;
+pub use client::{Client, Reply};
+pub use mainstay_db::testing::{TestDatabase, dialect};
+pub use serde_json::json;
