@@ -29,7 +29,7 @@ pub mod prelude {
         ValidForm, ValidQuery, routes,
     };
     pub use mainstay_identity::Identity;
-    // LIB pub use mainstay_library::Library;
+    pub use mainstay_library::Library;
 
     pub use crate::{Backend, Config};
 }

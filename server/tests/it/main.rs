@@ -1,0 +1,5 @@
+//! The whole server in one process: the stack, the document, the access rules.
+
+mod access;
+mod document;
+mod stack;
