@@ -116,11 +116,7 @@ struct Admission {
 impl Admission {
     fn new(place: OwnedSemaphorePermit, share: Option<Share>, stats: Arc<ConnectionStats>) -> Self {
         stats.connection_opened();
-        Self {
-            _place: place,
-            _share: share,
-            stats,
-        }
+        Self { _place: place, _share: share, stats }
     }
 }
 
@@ -139,11 +135,7 @@ pub(super) struct AddressTable {
 
 impl AddressTable {
     pub(super) fn new(max: usize, exempt: TrustAddress) -> Self {
-        Self {
-            max,
-            exempt,
-            open: Mutex::default(),
-        }
+        Self { max, exempt, open: Mutex::default() }
     }
 
     /// A place for one more connection of `address`: `None` if it has its
@@ -159,10 +151,7 @@ impl AddressTable {
             return None;
         }
         *open += 1;
-        Some(Some(Share {
-            table: Arc::clone(self),
-            key,
-        }))
+        Some(Some(Share { table: Arc::clone(self), key }))
     }
 }
 
@@ -173,11 +162,7 @@ struct Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut table = self
-            .table
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut entry) = table.entry(self.key) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
@@ -208,18 +193,10 @@ mod tests {
         let table = Arc::new(AddressTable::new(1, Arc::new(|_| false)));
         let first = table.enter("2001:db8:1:2::3".parse().unwrap());
         assert!(first.is_some());
-        assert!(
-            table
-                .enter("2001:db8:1:2:ffff::4".parse().unwrap())
-                .is_none()
-        );
+        assert!(table.enter("2001:db8:1:2:ffff::4".parse().unwrap()).is_none());
         assert!(table.enter("2001:db8:1:3::3".parse().unwrap()).is_some());
         drop(first);
-        assert!(
-            table
-                .enter("2001:db8:1:2:ffff::4".parse().unwrap())
-                .is_some()
-        );
+        assert!(table.enter("2001:db8:1:2:ffff::4".parse().unwrap()).is_some());
         assert!(table.open.lock().unwrap().is_empty(), "nothing is kept");
     }
 }

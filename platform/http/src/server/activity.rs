@@ -35,10 +35,7 @@ pub(super) struct Timeouts {
 impl Timeouts {
     /// No limit that begins later can end sooner than this from now.
     pub(super) fn shortest(&self) -> Duration {
-        self.first_byte
-            .min(self.head)
-            .min(self.idle)
-            .min(self.write)
+        self.first_byte.min(self.head).min(self.idle).min(self.write)
     }
 }
 
@@ -69,10 +66,7 @@ struct Window {
 
 impl Window {
     fn begin(now: Instant) -> Self {
-        Self {
-            since: now,
-            bytes: 0,
-        }
+        Self { since: now, bytes: 0 }
     }
 }
 
@@ -327,40 +321,24 @@ impl Activity {
     }
 
     fn limit(&self, state: &State) -> Option<(Instant, Due)> {
-        [self.write_limit(state), self.read_limit(state)]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, _)| *at)
+        [self.write_limit(state), self.read_limit(state)].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     fn write_limit(&self, state: &State) -> Option<(Instant, Due)> {
         let flow = (state.stalled_streams > 0).then_some(state.flow);
-        let since = [state.write, flow]
-            .into_iter()
-            .flatten()
-            .map(|window| window.since)
-            .min()?;
-        Some((
-            since + self.timeouts.write,
-            Due::Timeout(TimeoutPhase::Write),
-        ))
+        let since = [state.write, flow].into_iter().flatten().map(|window| window.since).min()?;
+        Some((since + self.timeouts.write, Due::Timeout(TimeoutPhase::Write)))
     }
 
     fn read_limit(&self, state: &State) -> Option<(Instant, Due)> {
         if let Some(since) = state.lingering_since {
             return Some((since + PARTING, Due::Parting));
         }
-        let parting = state
-            .parting_since
-            .map(|since| (since + PARTING, Due::Parting));
-        let begun = if let Some(since) = state.unfinished_since.filter(|_| self.blames_head(state))
-        {
+        let parting = state.parting_since.map(|since| (since + PARTING, Due::Parting));
+        let begun = if let Some(since) = state.unfinished_since.filter(|_| self.blames_head(state)) {
             Some((since + self.timeouts.head, TimeoutPhase::Head))
         } else if !state.received {
-            Some((
-                self.born + self.timeouts.first_byte,
-                TimeoutPhase::FirstByte,
-            ))
+            Some((self.born + self.timeouts.first_byte, TimeoutPhase::FirstByte))
         } else {
             None
         };
@@ -377,19 +355,13 @@ impl Activity {
         }
         Some(match state.parting_since {
             Some(since) => (since.max(state.idle_since) + PARTING, Due::Parting),
-            None => (
-                state.idle_since + self.timeouts.idle,
-                Due::Timeout(TimeoutPhase::Idle),
-            ),
+            None => (state.idle_since + self.timeouts.idle, Due::Timeout(TimeoutPhase::Idle)),
         })
     }
 
     /// A DATA frame in progress is its request's affair, if it has one.
     fn blames_head(&self, state: &State) -> bool {
         state.in_flight == 0
-            || state
-                .frames
-                .as_ref()
-                .is_some_and(|frames| frames.unfinished() == Some(Unfinished::Head))
+            || state.frames.as_ref().is_some_and(|frames| frames.unfinished() == Some(Unfinished::Head))
     }
 }

@@ -40,11 +40,7 @@ pub struct BodyLimits {
 
 impl Default for BodyLimits {
     fn default() -> Self {
-        Self {
-            idle: Duration::from_secs(5),
-            total: Duration::from_secs(10),
-            min_rate: 1024,
-        }
+        Self { idle: Duration::from_secs(5), total: Duration::from_secs(10), min_rate: 1024 }
     }
 }
 
@@ -82,11 +78,7 @@ impl BodyTimeout {
 
 impl fmt::Display for BodyTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the request body came too slowly: {} bytes until the time was up",
-            self.received
-        )
+        write!(f, "the request body came too slowly: {} bytes until the time was up", self.received)
     }
 }
 
@@ -104,9 +96,7 @@ pub struct BodyPace {
 
 impl BodyPace {
     fn new(limits: BodyLimits) -> Self {
-        Self {
-            limits: Arc::new(Mutex::new(limits)),
-        }
+        Self { limits: Arc::new(Mutex::new(limits)) }
     }
 
     /// The limits in force.
@@ -142,10 +132,7 @@ impl<S> Layer<S> for BodyDeadline {
     type Service = BodyDeadlineService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BodyDeadlineService {
-            inner,
-            limits: self.limits,
-        }
+        BodyDeadlineService { inner, limits: self.limits }
     }
 }
 
@@ -217,21 +204,13 @@ impl<B: HttpBody> PacedBody<B> {
             received: 0,
             waited: Duration::ZERO,
             waiting_since: None,
-            report: Report {
-                activity,
-                ended: false,
-                timed_out: false,
-            },
+            report: Report { activity, ended: false, timed_out: false },
         }
     }
 }
 
 /// Puts a request that came over `activity`'s connection under `limits`.
-pub(super) fn pace<B>(
-    request: Request<B>,
-    limits: BodyLimits,
-    activity: &Arc<Activity>,
-) -> Request<Body>
+pub(super) fn pace<B>(request: Request<B>, limits: BodyLimits, activity: &Arc<Activity>) -> Request<Body>
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -277,10 +256,7 @@ where
 
         let since = *this.waiting_since.get_or_insert_with(Instant::now);
         let limits = this.pace.limits();
-        let left = limits
-            .allowance(*this.received)
-            .saturating_sub(*this.waited)
-            .min(limits.idle);
+        let left = limits.allowance(*this.received).saturating_sub(*this.waited).min(limits.idle);
         let deadline = since + left;
         match this.timer.as_mut().as_pin_mut() {
             None => this.timer.set(Some(tokio::time::sleep_until(deadline))),
@@ -374,13 +350,7 @@ impl Drop for Stall {
 
 impl WatchedBody {
     pub(super) fn new(inner: Body, in_flight: InFlight) -> Self {
-        Self {
-            inner,
-            rest: Bytes::new(),
-            stall: None,
-            http2: in_flight.activity.is_http2(),
-            in_flight,
-        }
+        Self { inner, rest: Bytes::new(), stall: None, http2: in_flight.activity.is_http2(), in_flight }
     }
 }
 
@@ -414,10 +384,7 @@ impl HttpBody for WatchedBody {
         };
         let activity = &this.in_flight.activity;
         activity.stream_stalled();
-        *this.stall = Some(Stall {
-            activity: Arc::clone(activity),
-            bytes: chunk.len() as u64,
-        });
+        *this.stall = Some(Stall { activity: Arc::clone(activity), bytes: chunk.len() as u64 });
         Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 

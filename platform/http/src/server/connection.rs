@@ -34,8 +34,7 @@ const HTTP2_MAX_STREAMS: u32 = 100;
 
 /// The answer to a head that came too slowly. It is written past the protocol
 /// library, which has no request to answer.
-const HEAD_TIMEOUT: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// What all connections of a server have in common.
 #[derive(Debug)]
@@ -68,11 +67,7 @@ pub(super) async fn run(stream: TcpStream, peer: PeerAddr, common: Arc<Common>) 
     };
 
     let sniffed = driver.drive(Pin::new(&mut Sniff(&mut io))).await;
-    let service = Requests {
-        common: Arc::clone(&common),
-        activity: Arc::clone(&activity),
-        peer,
-    };
+    let service = Requests { common: Arc::clone(&common), activity: Arc::clone(&activity), peer };
     let end = match sniffed {
         End::Done(Ok(Some(Protocol::Http1))) => {
             let mut connection = hyper::server::conn::http1::Builder::new()
@@ -221,11 +216,7 @@ impl Driver<'_, '_> {
         }
         loop {
             if self.common.drain.is_cut() {
-                return Poll::Ready(if self.activity.is_busy() {
-                    End::Aborted
-                } else {
-                    End::Parted
-                });
+                return Poll::Ready(if self.activity.is_busy() { End::Aborted } else { End::Parted });
             }
             // Before it is told to leave it reads once more, so that a request
             // that has arrived already is answered.
@@ -270,12 +261,7 @@ impl Driver<'_, '_> {
             let now = Instant::now();
             // HTTP/2 streams have tasks of their own, whose progress does not
             // wake this one: look again before a limit they start can end.
-            let soon = now
-                + if self.leaving {
-                    PARTING
-                } else {
-                    self.common.timeouts.shortest()
-                };
+            let soon = now + if self.leaving { PARTING } else { self.common.timeouts.shortest() };
             match self.activity.check(now) {
                 Verdict::Over(due) => return Poll::Ready(due),
                 Verdict::Until(at) if self.activity.is_http2() => self.set_timer(at.min(soon)),
@@ -353,10 +339,7 @@ impl Future for Responding {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Ok(mut response) = ready!(this.route.poll(cx));
-        let in_flight = this
-            .in_flight
-            .take()
-            .expect("a future is not polled after it is ready");
+        let in_flight = this.in_flight.take().expect("a future is not polled after it is ready");
         // From the first moment of a drain, so that busy connections have moved
         // to another node before the listener closes and nothing is in transit.
         if *this.version < Version::HTTP_2

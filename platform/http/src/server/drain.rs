@@ -103,11 +103,9 @@ impl Drain {
     fn advance(&self, to: u8) {
         // The state goes first: whoever a token wakes must already see it.
         self.shared.state.fetch_max(to, Ordering::AcqRel);
-        for (reached, token) in [
-            (DRAINING, &self.shared.began),
-            (CLOSING, &self.shared.closing),
-            (CUT, &self.shared.cut),
-        ] {
+        for (reached, token) in
+            [(DRAINING, &self.shared.began), (CLOSING, &self.shared.closing), (CUT, &self.shared.cut)]
+        {
             if to >= reached && !token.is_cancelled() {
                 token.cancel();
             }

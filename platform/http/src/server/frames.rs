@@ -45,8 +45,7 @@ impl FrameWatch {
         while !bytes.is_empty() {
             if self.header_len < HEADER_LEN {
                 let take = bytes.len().min(HEADER_LEN - self.header_len);
-                self.header[self.header_len..self.header_len + take]
-                    .copy_from_slice(&bytes[..take]);
+                self.header[self.header_len..self.header_len + take].copy_from_slice(&bytes[..take]);
                 self.header_len += take;
                 bytes = &bytes[take..];
                 if self.header_len < HEADER_LEN {
@@ -88,17 +87,7 @@ mod tests {
     use super::*;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![
-            0,
-            0,
-            u8::try_from(payload.len()).unwrap(),
-            kind,
-            flags,
-            0,
-            0,
-            0,
-            1,
-        ];
+        let mut bytes = vec![0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, 1];
         bytes.extend_from_slice(payload);
         bytes
     }
@@ -123,11 +112,7 @@ mod tests {
     fn an_open_header_block_is_unfinished_between_its_frames() {
         let mut watch = FrameWatch::default();
         watch.feed(PREFACE);
-        assert_eq!(
-            watch.unfinished(),
-            Some(Unfinished::Head),
-            "no SETTINGS yet"
-        );
+        assert_eq!(watch.unfinished(), Some(Unfinished::Head), "no SETTINGS yet");
         assert!(watch.feed(&frame(4, 0, &[])));
         assert_eq!(watch.unfinished(), None);
 

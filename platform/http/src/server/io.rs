@@ -51,10 +51,7 @@ impl ConnectionIo {
     }
 
     /// Reads until the protocol is known. `None` when the peer leaves before.
-    pub(super) fn poll_sniff(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<Protocol>>> {
+    pub(super) fn poll_sniff(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Protocol>>> {
         loop {
             // As large as most request heads, so that they need one read.
             let mut bytes = [0; 1024];
@@ -120,11 +117,7 @@ impl AsyncRead for ConnectionIo {
 }
 
 impl AsyncWrite for ConnectionIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.report_write(&outcome);
         outcome

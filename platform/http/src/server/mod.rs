@@ -149,10 +149,7 @@ impl fmt::Debug for ServerOptions {
             .field("body", &self.body)
             .field("max_head_bytes", &self.max_head_bytes)
             .field("max_connections", &self.max_connections)
-            .field(
-                "max_connections_per_address",
-                &self.max_connections_per_address,
-            )
+            .field("max_connections_per_address", &self.max_connections_per_address)
             .field("drain_delay", &self.drain_delay)
             .field("grace", &self.grace)
             .finish_non_exhaustive()
@@ -170,11 +167,7 @@ impl fmt::Debug for ServerOptions {
 /// # Panics
 /// Outside a Tokio runtime.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // On Windows the option would let a second process steal the port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
@@ -199,13 +192,8 @@ pub async fn serve(listener: TcpListener, router: Router, options: ServerOptions
     let tasks = TaskTracker::new();
     let acceptor = Acceptor {
         listener,
-        places: Arc::new(Semaphore::new(
-            options.max_connections.clamp(1, Semaphore::MAX_PERMITS),
-        )),
-        addresses: Arc::new(AddressTable::new(
-            options.max_connections_per_address,
-            options.exempt,
-        )),
+        places: Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS))),
+        addresses: Arc::new(AddressTable::new(options.max_connections_per_address, options.exempt)),
         common: Arc::new(Common {
             // Resolves the routes once instead of at every request.
             router: router.with_state(()),
@@ -243,10 +231,7 @@ pub async fn serve(listener: TcpListener, router: Router, options: ServerOptions
         }
     }
     if timeout(ABORT_WAIT, tasks.wait()).await.is_err() {
-        tracing::error!(
-            tasks = tasks.len(),
-            "work that blocks its thread is left behind"
-        );
+        tracing::error!(tasks = tasks.len(), "work that blocks its thread is left behind");
     }
 }
 

@@ -20,13 +20,7 @@ pub enum TimeoutPhase {
 
 impl TimeoutPhase {
     /// Every phase, in the order of a connection's life.
-    pub const ALL: [Self; 5] = [
-        Self::FirstByte,
-        Self::Head,
-        Self::Idle,
-        Self::Write,
-        Self::Body,
-    ];
+    pub const ALL: [Self; 5] = [Self::FirstByte, Self::Head, Self::Idle, Self::Write, Self::Body];
 
     /// Stable snake_case name, fit for a metric label.
     #[must_use]

@@ -22,7 +22,7 @@ use futures_util::{StreamExt, future::join_all, stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
-    task::JoinHandle,
+    task::JoinSet,
     time::{Instant, sleep},
 };
 
@@ -39,7 +39,7 @@ struct Running {
     address: SocketAddr,
     drain: Drain,
     stats: Arc<ConnectionStats>,
-    task: JoinHandle<()>,
+    task: JoinSet<()>,
 }
 
 fn options() -> ServerOptions {
@@ -47,11 +47,7 @@ fn options() -> ServerOptions {
         first_byte_timeout: SHORT,
         head_timeout: SHORT,
         write_timeout: SHORT,
-        body: BodyLimits {
-            idle: SHORT,
-            total: SHORT * 2,
-            min_rate: 1024,
-        },
+        body: BodyLimits { idle: SHORT, total: SHORT * 2, min_rate: 1024 },
         ..ServerOptions::default()
     }
 }
@@ -67,9 +63,7 @@ async fn length(request: Request) -> Result<String, StatusCode> {
 
 async fn endless() -> Body {
     let chunk = Bytes::from(vec![b'x'; 64 * 1024]);
-    Body::from_stream(stream::repeat_with(move || {
-        Ok::<_, Infallible>(chunk.clone())
-    }))
+    Body::from_stream(stream::repeat_with(move || Ok::<_, Infallible>(chunk.clone())))
 }
 
 async fn slow() -> &'static str {
@@ -78,17 +72,10 @@ async fn slow() -> &'static str {
 }
 
 fn router() -> Router {
-    let patient = BodyLimits {
-        idle: LONG,
-        total: LONG,
-        min_rate: 1024,
-    };
+    let patient = BodyLimits { idle: LONG, total: LONG, min_rate: 1024 };
     Router::new()
         .route("/", get(async || "hello"))
-        .route(
-            "/peer",
-            get(async |Extension(PeerAddr(peer))| peer.to_string()),
-        )
+        .route("/peer", get(async |Extension(PeerAddr(peer))| peer.to_string()))
         .route("/slow", get(slow))
         .route("/endless", get(endless))
         .route("/large", get(async || vec![b'x'; LARGE]))
@@ -103,13 +90,8 @@ async fn start(options: ServerOptions) -> Running {
     let address = listener.local_addr().unwrap();
     let drain = Drain::new();
     let stats = Arc::clone(&options.stats);
-    let task = tokio::spawn(serve(listener, router(), options, drain.clone()));
-    Running {
-        address,
-        drain,
-        stats,
-        task,
-    }
+    let task = JoinSet::from_iter([serve(listener, router(), options, drain.clone())]);
+    Running { address, drain, stats, task }
 }
 
 impl Running {
@@ -119,9 +101,7 @@ impl Running {
 
     async fn connect_from(&self, last: u8) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
-        socket
-            .bind((Ipv4Addr::new(127, 0, 0, last), 0).into())
-            .unwrap();
+        socket.bind((Ipv4Addr::new(127, 0, 0, last), 0).into()).unwrap();
         socket.connect(self.address).await.unwrap()
     }
 
@@ -132,10 +112,7 @@ impl Running {
     }
 
     async fn ended(self) {
-        timeout(LONG, self.task)
-            .await
-            .expect("the server ends")
-            .unwrap();
+        timeout(LONG, self.task.join_all()).await.expect("the server ends");
         assert_eq!(self.stats.open(), 0);
         assert_eq!(self.stats.requests_in_flight(), 0);
     }
@@ -156,9 +133,7 @@ async fn response(stream: &mut TcpStream) -> String {
     let read = async {
         loop {
             if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let length = head
-                    .lines()
-                    .find_map(|line| line.strip_prefix("content-length: "));
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
                 if body.len() >= length.unwrap().parse().unwrap() {
                     break;
                 }
@@ -197,9 +172,7 @@ async fn drip(stream: &mut TcpStream, bytes: &[u8]) -> String {
             () = dripping => {}
         }
     };
-    timeout(LONG, ended)
-        .await
-        .expect("the server ends the connection");
+    timeout(LONG, ended).await.expect("the server ends the connection");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -212,10 +185,7 @@ async fn a_connection_serves_many_requests() {
     for _ in 0..3 {
         stream.write_all(GET).await.unwrap();
         let text = response(&mut stream).await;
-        assert!(
-            text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("hello"),
-            "{text}"
-        );
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("hello"), "{text}");
     }
     assert_eq!(server.stats.accepted(), 1);
     assert_eq!(server.stats.open(), 1);
@@ -236,10 +206,7 @@ async fn handlers_see_the_peers_address() {
     let server = start(options()).await;
     let mut stream = server.connect_from(7).await;
     let local = stream.local_addr().unwrap().to_string();
-    stream
-        .write_all(b"GET /peer HTTP/1.1\r\nhost: test\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /peer HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
     assert!(response(&mut stream).await.ends_with(&local));
 }
 
@@ -292,11 +259,7 @@ async fn half_a_head_sent_along_with_a_request_is_no_idle_connection() {
 #[tokio::test]
 async fn an_idle_connection_is_closed_later_than_a_silent_one() {
     let idle_timeout = SHORT * 3;
-    let server = start(ServerOptions {
-        idle_timeout,
-        ..options()
-    })
-    .await;
+    let server = start(ServerOptions { idle_timeout, ..options() }).await;
     let mut stream = server.send(GET).await;
     response(&mut stream).await;
     let answered = Instant::now();
@@ -308,14 +271,8 @@ async fn an_idle_connection_is_closed_later_than_a_silent_one() {
 
 #[tokio::test]
 async fn a_handler_may_take_longer_than_every_limit() {
-    let server = start(ServerOptions {
-        idle_timeout: SHORT,
-        ..options()
-    })
-    .await;
-    let mut stream = server
-        .send(b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n")
-        .await;
+    let server = start(ServerOptions { idle_timeout: SHORT, ..options() }).await;
+    let mut stream = server.send(b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n").await;
     assert!(response(&mut stream).await.ends_with("at last"));
 }
 
@@ -328,64 +285,40 @@ async fn a_body_that_stops_is_408_and_closes() {
     let mut options = options();
     options.body.total = LONG * 6;
     let server = start(options).await;
-    let mut stream = server
-        .send(format!("POST /length {UPLOAD}some").as_bytes())
-        .await;
+    let mut stream = server.send(format!("POST /length {UPLOAD}some").as_bytes()).await;
     let text = rest(&mut stream).await;
-    assert!(
-        text.starts_with("HTTP/1.1 408 ") && text.contains("connection: close"),
-        "{text}"
-    );
+    assert!(text.starts_with("HTTP/1.1 408 ") && text.contains("connection: close"), "{text}");
     assert_eq!(server.stats.timed_out(TimeoutPhase::Body), 1);
 }
 
 #[tokio::test]
 async fn a_dripping_body_is_408_and_closes() {
     let server = start(options()).await;
-    let mut stream = server
-        .send(format!("POST /length {UPLOAD}").as_bytes())
-        .await;
+    let mut stream = server.send(format!("POST /length {UPLOAD}").as_bytes()).await;
     assert!(drip(&mut stream, b"x").await.starts_with("HTTP/1.1 408 "));
     let chunked = b"POST /length HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
     let mut stream = server.send(chunked).await;
-    assert!(
-        drip(&mut stream, b"1\r\nx\r\n")
-            .await
-            .starts_with("HTTP/1.1 408 ")
-    );
+    assert!(drip(&mut stream, b"1\r\nx\r\n").await.starts_with("HTTP/1.1 408 "));
     assert_eq!(server.stats.timed_out(TimeoutPhase::Body), 2);
 }
 
 #[tokio::test]
 async fn a_route_can_wait_longer_for_its_bodies() {
     let server = start(options()).await;
-    let mut stream = server
-        .send(format!("POST /patient {UPLOAD}").as_bytes())
-        .await;
+    let mut stream = server.send(format!("POST /patient {UPLOAD}").as_bytes()).await;
     sleep(SHORT * 3).await;
     stream.write_all(&[b'x'; 1000]).await.unwrap();
     let text = response(&mut stream).await;
-    assert!(
-        text.starts_with("HTTP/1.1 200 ") && text.ends_with("1000"),
-        "{text}"
-    );
+    assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("1000"), "{text}");
 }
 
 #[tokio::test]
 async fn the_layer_limits_bodies_without_the_server_too() {
-    let limits = BodyLimits {
-        idle: Duration::from_millis(20),
-        total: LONG * 6,
-        min_rate: 1024,
-    };
-    let app = Router::new()
-        .route("/", post(length))
-        .layer(BodyDeadline::new(limits));
+    let limits = BodyLimits { idle: Duration::from_millis(20), total: LONG * 6, min_rate: 1024 };
+    let app = Router::new().route("/", post(length)).layer(BodyDeadline::new(limits));
     let never = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
     let request = Request::post("/").body(never).unwrap();
-    let answer = timeout(LONG, tower::ServiceExt::oneshot(app, request))
-        .await
-        .unwrap();
+    let answer = timeout(LONG, tower::ServiceExt::oneshot(app, request)).await.unwrap();
     assert_eq!(answer.unwrap().status(), StatusCode::REQUEST_TIMEOUT);
 }
 
@@ -396,10 +329,7 @@ async fn a_refused_body_does_not_reset_the_refusal() {
     let mut stream = server.send(head).await;
     for _ in 0..4 {
         sleep(SHORT / 10).await;
-        stream
-            .write_all(&[b'x'; 16 * 1024])
-            .await
-            .expect("no reset");
+        stream.write_all(&[b'x'; 16 * 1024]).await.expect("no reset");
     }
     assert!(rest(&mut stream).await.starts_with("HTTP/1.1 413 "));
     eventually("the connection is let go", || server.stats.open() == 0).await;
@@ -422,9 +352,7 @@ async fn a_peer_that_does_not_read_is_cut() {
 #[tokio::test]
 async fn a_peer_that_reads_on_is_served_past_the_window() {
     let server = start(options()).await;
-    let mut stream = server
-        .send(b"GET /large HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
-        .await;
+    let mut stream = server.send(b"GET /large HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await;
     let began = Instant::now();
     let mut bytes = vec![0; 256 * 1024];
     let mut received = 0;
@@ -444,12 +372,8 @@ async fn a_peer_that_reads_on_is_served_past_the_window() {
 
 #[tokio::test]
 async fn one_address_gets_its_share_of_connections() {
-    let server = start(ServerOptions {
-        first_byte_timeout: LONG,
-        max_connections_per_address: 2,
-        ..options()
-    })
-    .await;
+    let server =
+        start(ServerOptions { first_byte_timeout: LONG, max_connections_per_address: 2, ..options() }).await;
     let held = [server.connect_from(2).await, server.connect_from(2).await];
     eventually("both are open", || server.stats.open() == 2).await;
     assert_eq!(rest(&mut server.connect_from(2).await).await, "");
@@ -483,19 +407,11 @@ async fn exempt_addresses_are_not_counted() {
 
 #[tokio::test]
 async fn a_full_server_accepts_again_when_a_connection_ends() {
-    let server = start(ServerOptions {
-        first_byte_timeout: LONG,
-        max_connections: 2,
-        ..options()
-    })
-    .await;
+    let server = start(ServerOptions { first_byte_timeout: LONG, max_connections: 2, ..options() }).await;
     let held = [server.connect().await, server.connect().await];
     eventually("it is full", || server.stats.open() == 2).await;
     let mut waiting = server.send(GET).await;
-    assert!(
-        timeout(SHORT, waiting.read_u8()).await.is_err(),
-        "served above the cap"
-    );
+    assert!(timeout(SHORT, waiting.read_u8()).await.is_err(), "served above the cap");
     assert_eq!(server.stats.accepted(), 2);
 
     drop(held);
@@ -506,20 +422,14 @@ async fn a_full_server_accepts_again_when_a_connection_ends() {
 /// each connection live in it.
 fn crowd() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"));
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
     soft.map_or(1000, |soft: usize| 1000.min(soft.saturating_sub(200) / 2))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_silent_connections_disturb_nobody() {
-    let server = start(ServerOptions {
-        first_byte_timeout: SHORT * 8,
-        ..options()
-    })
-    .await;
+    let server = start(ServerOptions { first_byte_timeout: SHORT * 8, ..options() }).await;
     let crowd = crowd();
     let silent = join_all((0..crowd).map(|n| {
         let last = 10 + u8::try_from(n % 5).unwrap();
@@ -538,13 +448,8 @@ async fn a_thousand_silent_connections_disturb_nobody() {
     let gone = stream::iter(silent).for_each_concurrent(None, |mut stream| async move {
         assert_eq!(rest(&mut stream).await, "");
     });
-    timeout(LONG, gone)
-        .await
-        .expect("all silent connections are cut");
-    assert_eq!(
-        server.stats.timed_out(TimeoutPhase::FirstByte),
-        crowd as u64
-    );
+    timeout(LONG, gone).await.expect("all silent connections are cut");
+    assert_eq!(server.stats.timed_out(TimeoutPhase::FirstByte), crowd as u64);
     eventually("only the good are left", || server.stats.open() == 2).await;
 }
 
@@ -552,15 +457,9 @@ async fn a_thousand_silent_connections_disturb_nobody() {
 
 #[tokio::test]
 async fn a_drain_answers_what_is_in_flight_and_closes_the_rest() {
-    let server = start(ServerOptions {
-        first_byte_timeout: LONG * 6,
-        head_timeout: LONG * 6,
-        ..options()
-    })
-    .await;
-    let mut busy = server
-        .send(b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n")
-        .await;
+    let server =
+        start(ServerOptions { first_byte_timeout: LONG * 6, head_timeout: LONG * 6, ..options() }).await;
+    let mut busy = server.send(b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n").await;
     let mut idle = server.send(GET).await;
     response(&mut idle).await;
     let mut silent = server.connect().await;
@@ -571,17 +470,11 @@ async fn a_drain_answers_what_is_in_flight_and_closes_the_rest() {
     assert!(server.drain.is_draining());
     assert_eq!(rest(&mut idle).await, "");
     let answer = rest(&mut busy).await;
-    assert!(
-        answer.ends_with("at last") && answer.contains("connection: close"),
-        "{answer}"
-    );
+    assert!(answer.ends_with("at last") && answer.contains("connection: close"), "{answer}");
     rest(&mut silent).await;
     rest(&mut stalled).await;
 
-    assert!(
-        TcpStream::connect(server.address).await.is_err(),
-        "still listening"
-    );
+    assert!(TcpStream::connect(server.address).await.is_err(), "still listening");
     assert_eq!(server.stats.aborted(), 0);
     server.ended().await;
 }
@@ -602,32 +495,23 @@ async fn a_request_in_the_kernels_queue_is_answered() {
 
 #[tokio::test]
 async fn requests_are_served_until_the_drain_delay_is_over() {
-    let server = start(ServerOptions {
-        drain_delay: SHORT * 2,
-        ..options()
-    })
-    .await;
+    let server = start(ServerOptions { drain_delay: SHORT * 2, ..options() }).await;
     server.drain.begin();
     let mut late = server.send(GET).await;
     let answer = rest(&mut late).await;
-    assert!(
-        answer.ends_with("hello") && answer.contains("connection: close"),
-        "{answer}"
-    );
+    assert!(answer.ends_with("hello") && answer.contains("connection: close"), "{answer}");
     server.ended().await;
 }
 
 #[tokio::test]
 async fn a_second_signal_cuts_what_is_in_flight() {
-    let server = start(options()).await;
-    let mut stuck = server
-        .send(b"GET /stuck HTTP/1.1\r\nhost: test\r\n\r\n")
-        .await;
+    let mut server = start(options()).await;
+    let mut stuck = server.send(b"GET /stuck HTTP/1.1\r\nhost: test\r\n\r\n").await;
     let mut stuck2 = server.send(&h2_request("/stuck")).await;
     eventually("it is in flight", || server.stats.requests_in_flight() == 2).await;
     server.drain.begin();
     sleep(SHORT).await;
-    assert!(!server.task.is_finished(), "the drain waits for it");
+    assert!(server.task.try_join_next().is_none(), "the drain waits for it");
 
     server.drain.cut();
     assert_eq!(rest(&mut stuck).await, "");
@@ -638,14 +522,8 @@ async fn a_second_signal_cuts_what_is_in_flight() {
 
 #[tokio::test]
 async fn the_grace_period_ends_the_wait() {
-    let server = start(ServerOptions {
-        grace: SHORT,
-        ..options()
-    })
-    .await;
-    let mut stuck = server
-        .send(b"GET /stuck HTTP/1.1\r\nhost: test\r\n\r\n")
-        .await;
+    let server = start(ServerOptions { grace: SHORT, ..options() }).await;
+    let mut stuck = server.send(b"GET /stuck HTTP/1.1\r\nhost: test\r\n\r\n").await;
     eventually("it is in flight", || server.stats.requests_in_flight() == 1).await;
     server.drain.begin();
     assert_eq!(rest(&mut stuck).await, "");
@@ -667,7 +545,7 @@ async fn a_peer_that_does_not_read_does_not_hold_up_a_drain() {
 #[tokio::test]
 async fn signals_begin_and_cut_a_drain() {
     let drain = Drain::new();
-    let watcher = tokio::spawn(watch_signals(drain.clone()));
+    let watcher = JoinSet::from_iter([watch_signals(drain.clone())]);
     // The handlers are installed when the future is first polled.
     sleep(SHORT).await;
     let signal = async || {
@@ -680,7 +558,8 @@ async fn signals_begin_and_cut_a_drain() {
     assert!(!drain.is_cut());
     signal().await;
     eventually("the drain is cut", || drain.is_cut()).await;
-    timeout(LONG, watcher).await.unwrap().unwrap().unwrap();
+    let watched = timeout(LONG, watcher.join_all()).await.unwrap();
+    assert!(watched[0].is_ok());
 }
 
 // ---- HTTP/2 ----
@@ -702,11 +581,7 @@ fn h2_headers(method: u8, path: &str) -> Vec<u8> {
 }
 
 fn h2_open() -> Vec<u8> {
-    [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(),
-        &h2_frame(4, 0, 0, &[]),
-    ]
-    .concat()
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &h2_frame(4, 0, 0, &[])].concat()
 }
 
 /// Preface, settings and a whole GET on stream 1.
@@ -756,24 +631,18 @@ async fn http2_heads_have_a_limit() {
     let mut preface = server.send(&h2_open()[..24]).await;
     let block = h2_frame(1, 0x1, 1, &h2_headers(0x82, "/"));
     let mut open_block = server.send(&[h2_open(), block].concat()).await;
-    let mut frame = server
-        .send(&[h2_open(), vec![0, 1, 0, 1, 4, 0, 0, 0, 1]].concat())
-        .await;
-    rest(&mut preface).await;
-    rest(&mut open_block).await;
-    // In all, not per byte: complete it would be after 8 s.
-    let cut = timeout(LONG / 2, drip(&mut frame, b"x")).await;
-    cut.expect("the frame does not get that long");
+    let mut frame = server.send(&[h2_open(), vec![0, 1, 0, 1, 4, 0, 0, 0, 1]].concat()).await;
+    let all = async {
+        tokio::join!(rest(&mut preface), rest(&mut open_block), drip(&mut frame, b"x"));
+    };
+    // In all, not per byte: the frame would be complete after 8 s.
+    timeout(LONG / 2, all).await.expect("heads do not get that long");
     assert_eq!(server.stats.timed_out(TimeoutPhase::Head), 3);
 }
 
 #[tokio::test]
 async fn an_idle_http2_connection_that_pings_is_kept_for_the_idle_time_only() {
-    let server = start(ServerOptions {
-        idle_timeout: SHORT * 4,
-        ..options()
-    })
-    .await;
+    let server = start(ServerOptions { idle_timeout: SHORT * 4, ..options() }).await;
     let mut stream = server.send(&h2_request("/")).await;
     h2_next(&mut stream).await;
     let ping = h2_frame(6, 0, 0, &[0; 8]);
@@ -784,10 +653,7 @@ async fn an_idle_http2_connection_that_pings_is_kept_for_the_idle_time_only() {
     };
     let answered = Instant::now();
     timeout(LONG, pinging).await.expect("it is closed at last");
-    assert!(
-        answered.elapsed() >= SHORT * 2,
-        "pings are no unfinished head"
-    );
+    assert!(answered.elapsed() >= SHORT * 2, "pings are no unfinished head");
     assert_eq!(server.stats.timed_out(TimeoutPhase::Idle), 1);
     assert_eq!(server.stats.timed_out(TimeoutPhase::Head), 0);
 }
@@ -810,10 +676,7 @@ async fn an_http2_peer_that_opens_no_window_is_cut() {
         // It reads its socket, but never grants more than the first 64 KiB.
         assert!(rest(&mut stream).await.len() > 60_000);
         assert_eq!(server.stats.timed_out(TimeoutPhase::Write), cut);
-        eventually("the stream is dropped", || {
-            server.stats.requests_in_flight() == 0
-        })
-        .await;
+        eventually("the stream is dropped", || server.stats.requests_in_flight() == 0).await;
     }
 }
 
@@ -840,11 +703,7 @@ async fn a_drain_sends_goaway_and_answers_open_streams() {
 #[tokio::test]
 #[ignore = "started by running_out_of_descriptors_is_survived, under a limit"]
 async fn a_server_under_a_descriptor_limit() {
-    let server = start(ServerOptions {
-        first_byte_timeout: LONG,
-        ..options()
-    })
-    .await;
+    let server = start(ServerOptions { first_byte_timeout: LONG, ..options() }).await;
     println!("\naddress {}", server.address);
     let mut input = Vec::new();
     tokio::io::stdin().read_to_end(&mut input).await.unwrap();
@@ -878,16 +737,12 @@ fn running_out_of_descriptors_is_survived() {
     };
     let address: SocketAddr = value("address").unwrap().parse().unwrap();
 
-    let crowd: Vec<_> = (0..60)
-        .map(|_| TcpStream::connect(address).unwrap())
-        .collect();
+    let crowd: Vec<_> = (0..60).map(|_| TcpStream::connect(address).unwrap()).collect();
     std::thread::sleep(SHORT * 3);
     drop(crowd);
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
-        .unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("hello"), "{answer}");
@@ -905,15 +760,15 @@ fn running_out_of_descriptors_is_survived() {
 async fn the_handle_is_shared_by_its_clones() {
     let drain = Drain::new();
     let seen = Arc::new(AtomicBool::new(false));
-    let waiter = tokio::spawn({
+    let waiter = JoinSet::from_iter([{
         let (drain, seen) = (drain.clone(), Arc::clone(&seen));
         async move {
             drain.began().await;
             seen.store(drain.is_draining(), Ordering::SeqCst);
         }
-    });
+    }]);
     drain.begin();
     drain.begin();
-    timeout(LONG, waiter).await.unwrap().unwrap();
+    timeout(LONG, waiter.join_all()).await.unwrap();
     assert!(seen.load(Ordering::SeqCst) && !drain.is_cut());
 }
