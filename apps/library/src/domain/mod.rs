@@ -1,0 +1,5 @@
+//! What a book is and which books a reader wants. Knows neither the web nor the database.
+
+pub mod book;
+pub mod isbn;
+pub mod listing;

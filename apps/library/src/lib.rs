@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod app;
+mod commands;
+pub mod demo;
+pub mod domain;
+mod entity;
+mod error;
+mod http;
+pub mod import;
+pub mod migrations;
+mod repo;
+mod service;
+pub mod transfer;
+
+pub use app::Library;
+pub use error::{BOOK_NOT_FOUND, ISBN_TAKEN, LibraryError};
+pub use service::{BATCH_ROWS, Books, ImportCounts};
