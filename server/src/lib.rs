@@ -20,8 +20,8 @@ pub mod prelude {
     pub use mainstay_app::{App, Command, Platform};
     pub use mainstay_auth::{Access, Caller, Role, Roles};
     pub use mainstay_core::{
-        Actor, Faults, Invalid, Page, Paging, Patch, Problem, ProblemKind, Sorting, Timestamp, input,
-        problems, settings, text_type,
+        Actor, Faults, Ids, Invalid, Page, Paging, Patch, Problem, ProblemKind, Sorting, Timestamp, UserId,
+        input, problems, settings, text_type, uuid_ids,
     };
     pub use mainstay_db::{Db, DbProblem, Dialect, Migration, Steps, UnitWork, WriteUnit, unique_violation};
     pub use mainstay_http::{

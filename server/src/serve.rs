@@ -26,6 +26,7 @@ pub(crate) async fn run(
     if demo && backend.platform.environment == Environment::Production {
         bail!("--demo is refused in production");
     }
+    raise_descriptor_limit();
     migrate(&backend).await?;
     let mut lines = if demo { backend.seed_demo().await? } else { Vec::new() };
     lines.extend(backend.start_apps().await?);
@@ -51,6 +52,21 @@ pub(crate) async fn run(
     tracing::info!("stopped");
     Ok(())
 }
+
+/// Connections are descriptors, and many systems allow a process 1024 of them
+/// until it asks for more.
+#[cfg(unix)]
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_descriptor_limit() {}
 
 async fn migrate(backend: &Backend) -> anyhow::Result<()> {
     let migrator = backend.migrator();

@@ -38,7 +38,7 @@ impl Authenticator for TokenAuthenticator {
         let roles = match self.seen.get(&key) {
             Some(roles) => roles,
             None => {
-                let (db, now) = (self.accounts.db.primary(), self.accounts.clock.now());
+                let (db, now) = (&self.accounts.db, self.accounts.clock.now());
                 let roles = repo::session_roles(db, claims.sid.into(), claims.sub, now)
                     .await
                     .map_err(|error| AuthError::Unavailable(error.into()))?;

@@ -2,6 +2,7 @@
 
 use mainstay_auth::{Role, Roles};
 use mainstay_core::{Timestamp, UserId};
+use mainstay_db::Db;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, JoinType, Query};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _,
@@ -117,7 +118,7 @@ pub(crate) async fn insert_session(
 /// What a token's session allows now: the user's roles. `None` if the session
 /// or the user may not act any more.
 pub(crate) async fn session_roles(
-    connection: &impl ConnectionTrait,
+    db: &Db,
     session: SessionId,
     user: UserId,
     now: Timestamp,
@@ -137,8 +138,8 @@ pub(crate) async fn session_roles(
         .and_where(column("sessions", "expires_at").gt(now.millis()))
         .and_where(column("users", "is_active").eq(true))
         .to_owned();
-    let row = connection.query_one(&select).await?;
-    row.map(|row| row.try_get::<String>("", "roles").map(|text| Roles::from_text(&text))).transpose()
+    let row = db.primary_point(&select).await?;
+    row.map(|row| row.get::<String>("roles").map(|text| Roles::from_text(&text))).transpose()
 }
 
 pub(crate) async fn insert_key(

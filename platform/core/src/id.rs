@@ -44,9 +44,7 @@ impl Ids {
 macro_rules! uuid_ids {
     ($($(#[$meta:meta])* $vis:vis struct $name:ident;)*) => {$(
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
-            $crate::macro_support::serde::Serialize, $crate::macro_support::serde::Deserialize)]
-        #[serde(crate = "mainstay_core::macro_support::serde", transparent)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $vis struct $name($crate::macro_support::uuid::Uuid);
 
         impl $name {
@@ -77,6 +75,24 @@ macro_rules! uuid_ids {
             }
         }
 
+        // By hand: a derive would have to name this crate, which a program of one's own may not depend on.
+        impl $crate::macro_support::serde::Serialize for $name {
+            fn serialize<S: $crate::macro_support::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                $crate::macro_support::serde::Serialize::serialize(&self.0, serializer)
+            }
+        }
+
+        impl<'de> $crate::macro_support::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::macro_support::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<Self, D::Error> {
+                $crate::macro_support::serde::Deserialize::deserialize(deserializer).map(Self)
+            }
+        }
+
         impl $crate::macro_support::utoipa::PartialSchema for $name {
             fn schema() -> $crate::macro_support::utoipa::openapi::RefOr<
                 $crate::macro_support::utoipa::openapi::schema::Schema,
@@ -90,9 +106,6 @@ macro_rules! uuid_ids {
         impl $crate::macro_support::utoipa::ToSchema for $name {}
     )*};
 }
-
-// The macro names this crate by its outside name, in here too.
-extern crate self as mainstay_core;
 
 uuid_ids! {
     /// Names a user account.

@@ -192,7 +192,7 @@ impl Text for Timestamp {
 
 impl Text for String {
     fn schema() -> Value {
-        json!({"type": "string"})
+        json!({"type": "string", "pattern": r"^[^\x00]*$"})
     }
 
     fn parse(text: &str) -> Result<Self, Invalid> {
@@ -238,6 +238,14 @@ impl<T> Patch<T> {
         match self {
             Self::Keep => old,
             Self::Set(new) => new,
+        }
+    }
+
+    /// The same about another type: `title.map(Title::into_string)`.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Patch<U> {
+        match self {
+            Self::Keep => Patch::Keep,
+            Self::Set(new) => Patch::Set(change(new)),
         }
     }
 
@@ -340,6 +348,18 @@ fn nullable(schema: &mut Value) {
     }
     if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
         values.push(Value::Null);
+    }
+}
+
+/// What [`nullable`] made of a schema, undone.
+fn not_nullable(schema: &mut Value) {
+    if let Some(kind) = schema.pointer("/type/0").cloned() {
+        schema["type"] = kind;
+    } else if let Some(other) = schema.pointer("/oneOf/0").cloned() {
+        *schema = other;
+    }
+    if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        values.retain(|value| !value.is_null());
     }
 }
 
@@ -519,9 +539,7 @@ pub fn parameters(
     use utoipa::openapi::path::ParameterBuilder;
     let parameter = |mut property: Property| {
         // In a query string there is no null: absent is enough.
-        if let Some(kind) = property.schema.pointer("/type/0").cloned() {
-            property.schema["type"] = kind;
-        }
+        not_nullable(&mut property.schema);
         ParameterBuilder::new()
             .name(property.name)
             .parameter_in(place.clone())
@@ -632,6 +650,13 @@ pub fn line(value: &str, bounds: std::ops::RangeInclusive<usize>) -> Result<Stri
     Ok(line)
 }
 
+/// What [`line`] asks of a text's characters, as a pattern of JSON Schema: no
+/// control character, and something that is neither white space nor invisible.
+/// Lengths are counted after white space was folded, which no schema can say.
+#[doc(hidden)]
+pub const LINE_PATTERN: &str =
+    r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F\u200B\u2060\uFEFF][^\x00-\x1F\x7F-\x9F]*$";
+
 /// Declares a type for one line of text with bounds on its length in characters.
 #[macro_export]
 macro_rules! text_type {
@@ -666,6 +691,7 @@ macro_rules! text_type {
             fn schema() -> $crate::macro_support::serde_json::Value {
                 $crate::macro_support::serde_json::json!({
                     "type": "string", "minLength": $least, "maxLength": $most,
+                    "pattern": $crate::input::LINE_PATTERN,
                 })
             }
 

@@ -140,7 +140,8 @@ impl<S: Sorting> Field for Paging<S> {
         if S::ALL.iter().any(|(_, sort)| sort.has_cursor()) {
             add(
                 "cursor",
-                json!({"type": "string"}),
+                // Base64url: see `open`.
+                json!({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
                 "`next_cursor` of the page before, instead of `page`. Stays quick however deep, and misses no item when others are added.".to_owned(),
             );
         }

@@ -58,7 +58,7 @@ impl Username {
 
 impl Text for Username {
     fn schema() -> Value {
-        json!({"type": "string", "minLength": 3, "maxLength": 50, "pattern": r"^\s*[\p{L}\p{N}][\p{L}\p{N}._\-]*[\p{L}\p{N}]\s*$"})
+        json!({"type": "string", "minLength": 3, "maxLength": 50, "pattern": r"^[\p{L}\p{N}][\p{L}\p{N}._\-]*[\p{L}\p{N}]$"})
     }
 
     fn parse(text: &str) -> Result<Self, Invalid> {

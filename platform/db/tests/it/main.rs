@@ -1,4 +1,5 @@
 //! The database crate against real databases.
 
 mod migrations;
+mod point;
 mod units;
