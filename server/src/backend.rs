@@ -18,6 +18,13 @@ use crate::config::{self, Config, RootSettings};
 /// A section of the configuration: its name, what it is about, its keys.
 pub(crate) type SectionInfo = (&'static str, &'static str, Vec<KeyInfo>);
 
+/// The configuration, to be shown.
+pub(crate) struct Described {
+    pub(crate) sections: Vec<SectionInfo>,
+    pub(crate) values: Vec<(String, String)>,
+    pub(crate) verdict: Result<(), SettingsError>,
+}
+
 /// A backend: the platform and a list of apps.
 pub struct Backend {
     pub(crate) platform: Platform,
@@ -125,9 +132,7 @@ impl Backend {
     }
 
     /// Every section with its keys, and every value as it may be shown. Ends the reading too.
-    pub(crate) fn describe_settings(
-        &self,
-    ) -> (Vec<SectionInfo>, Vec<(String, String)>, Result<(), SettingsError>) {
+    pub(crate) fn describe_settings(&self) -> Described {
         let own = [
             (RootSettings::NAME, RootSettings::DOC, RootSettings::keys()),
             (HttpSettings::NAME, HttpSettings::DOC, HttpSettings::keys()),
@@ -142,7 +147,7 @@ impl Backend {
         values.extend(self.database.show());
         values.extend(self.telemetry.show());
         values.extend(shown);
-        (own.into_iter().chain(sections).collect(), values, sources.finish())
+        Described { sections: own.into_iter().chain(sections).collect(), values, verdict: sources.finish() }
     }
 
     /// Every app's migrations.

@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use mainstay_auth::{Access, Caller, Role, Roles};
 use mainstay_core::input::Text as _;
-use mainstay_core::problem::{PRECONDITION_REQUIRED, STALE};
 use mainstay_core::{Faults, Patch, Problem, Timestamp};
 use mainstay_http::{ApiRouter, Created, ETag, IfMatch, Tag, Tagged, Valid, extract, routes};
 use serde::Serialize;
@@ -24,7 +23,7 @@ pub(crate) fn routes() -> ApiRouter<Accounts> {
         .route(routes!(login), Access::Public, &[&INVALID_CREDENTIALS])
         .route(routes!(issue_token), Access::Public, &[])
         .route(routes!(get_me), Access::SignedIn, &[])
-        .route(routes!(update_me), Access::SignedIn, &[&USERNAME_TAKEN, &STALE, &PRECONDITION_REQUIRED])
+        .route(routes!(update_me), Access::SignedIn, &[&USERNAME_TAKEN])
         .route(routes!(setup), Access::Public, &[&TOKEN_INVALID, &EMAIL_TAKEN, &USERNAME_TAKEN])
 }
 

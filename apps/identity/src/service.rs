@@ -289,9 +289,9 @@ impl Accounts {
 }
 
 fn taken(error: DbErr) -> AccountError {
-    if unique_violation(&error, "users", "email_norm") {
+    if unique_violation(&error, "users", &["email_norm"]) {
         AccountError::EmailTaken
-    } else if unique_violation(&error, "users", "username_norm") {
+    } else if unique_violation(&error, "users", &["username_norm"]) {
         AccountError::UsernameTaken
     } else {
         error.into()

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use mainstay::core::problem::{PRECONDITION_REQUIRED, STALE};
 use mainstay::prelude::*;
 
 use crate::domain::{Bookmark, BookmarkId, BookmarkOrder, BookmarkPatch, NewBookmark, SearchText};
@@ -16,11 +15,7 @@ pub(crate) fn routes() -> ApiRouter<Bookmarks> {
         .route(routes!(list_bookmarks), Access::SignedIn, &[])
         .route(routes!(create_bookmark), Access::SignedIn, &[&URL_TAKEN])
         .route(routes!(get_bookmark), Access::SignedIn, &[&BOOKMARK_NOT_FOUND])
-        .route(
-            routes!(update_bookmark),
-            Access::SignedIn,
-            &[&BOOKMARK_NOT_FOUND, &URL_TAKEN, &STALE, &PRECONDITION_REQUIRED],
-        )
+        .route(routes!(update_bookmark), Access::SignedIn, &[&BOOKMARK_NOT_FOUND, &URL_TAKEN])
         .route(routes!(delete_bookmark), Access::SignedIn, &[&BOOKMARK_NOT_FOUND])
 }
 

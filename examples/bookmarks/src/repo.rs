@@ -4,7 +4,7 @@ use mainstay::core::{page::Start, text};
 use mainstay::prelude::*;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _,
-    PaginatorTrait as _, QueryFilter as _, QuerySelect as _, SqlErr, Value, prelude::Uuid, sea_query::Expr,
+    PaginatorTrait as _, QueryFilter as _, QuerySelect as _, Value, prelude::Uuid, sea_query::Expr,
 };
 use serde_json::Value as Json;
 
@@ -36,9 +36,10 @@ pub async fn delete(unit: &WriteUnit, owner: UserId, id: BookmarkId) -> Result<(
 
 // The index decides, not a SELECT before: two requests can pass that together.
 fn taken(error: DbErr) -> BookmarkError {
-    match error.sql_err() {
-        Some(SqlErr::UniqueConstraintViolation(_)) => BookmarkError::UrlTaken,
-        _ => error.into(),
+    if unique_violation(&error, "bookmarks", &["owner_id", "url"]) {
+        BookmarkError::UrlTaken
+    } else {
+        error.into()
     }
 }
 

@@ -533,7 +533,7 @@ pub fn schema(json: Value) -> RefOr<Schema> {
 #[must_use]
 pub fn parameters(
     properties: Vec<Property>,
-    place: utoipa::openapi::path::ParameterIn,
+    place: &utoipa::openapi::path::ParameterIn,
 ) -> Vec<utoipa::openapi::path::Parameter> {
     use utoipa::openapi::Required;
     use utoipa::openapi::path::ParameterBuilder;
@@ -617,7 +617,7 @@ macro_rules! input {
                 use $crate::macro_support::utoipa::openapi::path::ParameterIn;
                 $crate::input::parameters(
                     <Self as $crate::input::Input>::properties(),
-                    place().unwrap_or(ParameterIn::Query),
+                    &place().unwrap_or(ParameterIn::Query),
                 )
             }
         }
@@ -739,8 +739,8 @@ mod tests {
         }
     }
 
-    fn faults(value: Value) -> Vec<(String, String)> {
-        let faults = from_json::<Outer>(&value).unwrap_err();
+    fn faults(value: &Value) -> Vec<(String, String)> {
+        let faults = from_json::<Outer>(value).unwrap_err();
         faults.as_slice().iter().map(|fault| (fault.field.clone(), fault.code.to_string())).collect()
     }
 
@@ -750,7 +750,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_reported_at_once_with_its_path() {
-        let found = faults(json!({
+        let found = faults(&json!({
             "count": "7", "day": "2024-02-30", "flag": null, "inner": [{"name": "ok"}, {"name": "toolong", "x": 1}], "counts": 1,
         }));
         assert_eq!(
@@ -769,7 +769,7 @@ mod tests {
 
     #[test]
     fn an_unknown_field_on_an_otherwise_right_body_is_a_fault() {
-        assert_eq!(faults(json!({"name": "a", "naem": "b"})), [pair("naem", "unknown_field")]);
+        assert_eq!(faults(&json!({"name": "a", "naem": "b"})), [pair("naem", "unknown_field")]);
     }
 
     #[test]
@@ -793,8 +793,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_right_is_read_down_to_the_inner_things() {
+        let body = json!({"name": " a ", "inner": [{"name": "b"}, {"name": "c"}]});
+        let Outer { name, inner, .. } = from_json(&body).unwrap();
+        let inner: Vec<_> = inner.unwrap().into_iter().map(|inner| inner.name.into_string()).collect();
+        assert_eq!((name.as_str(), inner), ("a", vec!["b".to_owned(), "c".to_owned()]));
+    }
+
+    #[test]
     fn a_body_that_is_no_object_says_so() {
-        assert_eq!(faults(json!([1])), [pair("", "wrong_type")]);
+        assert_eq!(faults(&json!([1])), [pair("", "wrong_type")]);
     }
 
     #[test]
@@ -809,6 +817,19 @@ mod tests {
             "",
         ] {
             assert!(<NaiveDate as Text>::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_query_parameter_is_absent_but_never_null() {
+        let mut plain = json!({"type": "string", "enum": ["csv", "ndjson"]});
+        let mut choice = json!({"$ref": "#/components/schemas/Kind"});
+        for schema in [&mut plain, &mut choice] {
+            let before = schema.clone();
+            nullable(schema);
+            assert_ne!(*schema, before);
+            not_nullable(schema);
+            assert_eq!(*schema, before);
         }
     }
 

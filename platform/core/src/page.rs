@@ -270,7 +270,7 @@ mod tests {
     use crate::input::from_pairs;
 
     #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Order {
+    pub enum Order {
         Name,
         Age,
         Rank,

@@ -18,17 +18,20 @@ fn code(error: &DbErr) -> Option<String> {
 }
 
 /// Which unique index a failed statement ran into: true if it is the one over
-/// this column. The index is named `{table}_{column}_key`, as PostgreSQL itself does.
+/// these columns. The index is named `{table}_{columns}_key`, as PostgreSQL itself does.
 #[must_use]
-pub fn unique_violation(error: &DbErr, table: &str, column: &str) -> bool {
+pub fn unique_violation(error: &DbErr, table: &str, columns: &[&str]) -> bool {
     let Some(error) = driver_error(error).and_then(sqlx::Error::as_database_error) else { return false };
     if !error.is_unique_violation() {
         return false;
     }
     match error.constraint() {
-        Some(constraint) => constraint == format!("{table}_{column}_key"),
-        // SQLite names the columns: "UNIQUE constraint failed: books.isbn".
-        None => error.message().rsplit(": ").next() == Some(&format!("{table}.{column}")),
+        Some(constraint) => constraint == format!("{table}_{}_key", columns.join("_")),
+        // SQLite names the columns: "UNIQUE constraint failed: members.team, members.name".
+        None => {
+            let named: Vec<_> = columns.iter().map(|column| format!("{table}.{column}")).collect();
+            error.message().rsplit(": ").next() == Some(&named.join(", "))
+        }
     }
 }
 

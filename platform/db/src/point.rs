@@ -47,9 +47,9 @@ impl PointRow {
             Inner::Here { names, values } => {
                 let index = names.iter().position(|name| name == column);
                 let value = index.and_then(|index| values.get(index));
-                value
-                    .and_then(T::from_sqlite)
-                    .ok_or_else(|| DbErr::Type(format!("the column {column} is not there or of another type")))
+                value.and_then(T::from_sqlite).ok_or_else(|| {
+                    DbErr::Type(format!("the column {column} is not there or of another type"))
+                })
             }
         }
     }
@@ -152,6 +152,7 @@ impl fmt::Debug for SqliteReader {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
 fn failed(error: rusqlite::Error) -> DbErr {
     DbErr::Query(RuntimeErr::Internal(error.to_string()))
 }
@@ -176,7 +177,9 @@ fn parameter(value: &Value) -> Result<ToSqlOutput<'_>, DbErr> {
         Value::Int(value) => owned(value.map(|value| Stored::Integer(value.into()))),
         Value::BigInt(value) => owned(value.map(Stored::Integer)),
         // LIMIT and OFFSET.
-        Value::BigUnsigned(value) => owned(value.map(|value| Stored::Integer(i64::try_from(value).unwrap_or(i64::MAX)))),
+        Value::BigUnsigned(value) => {
+            owned(value.map(|value| Stored::Integer(i64::try_from(value).unwrap_or(i64::MAX))))
+        }
         Value::String(Some(text)) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
         Value::String(None) => owned(None),
         Value::Uuid(value) => owned(value.as_ref().map(|uuid| Stored::Blob(uuid.as_bytes().to_vec()))),

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-mod context;
 mod conditional;
+mod context;
 mod docs;
 pub mod extract;
 mod openapi;

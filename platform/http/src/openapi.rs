@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use mainstay_auth::Access;
 use mainstay_core::ProblemKind;
 use mainstay_core::problem::{
-    BODY_TOO_LARGE, FORBIDDEN, INTERNAL, MALFORMED_BODY, MALFORMED_REQUEST, NOT_FOUND, OVERLOADED,
-    REQUEST_TIMEOUT, TIMEOUT, UNAUTHENTICATED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, VALIDATION_FAILED,
+    BODY_TOO_LARGE, FORBIDDEN, INTERNAL, MALFORMED_BODY, MALFORMED_HEADER, MALFORMED_REQUEST, NOT_FOUND,
+    OVERLOADED, PRECONDITION_REQUIRED, REQUEST_TIMEOUT, STALE, TIMEOUT, UNAUTHENTICATED, UNAVAILABLE,
+    UNSUPPORTED_MEDIA_TYPE, VALIDATION_FAILED,
 };
 use serde_json::{Map, Value, json};
 
@@ -108,7 +109,27 @@ fn problem_schema() -> Value {
     })
 }
 
-/// Completes what a handler declared: tag, security, and every problem it can answer with.
+/// `*`, or entity tags in double quotes with commas between them (RFC 9110 §13.1.1).
+/// The tags that we give out hold no comma. An empty header is none.
+const IF_MATCH_PATTERN: &str = r#"^(\*|(W/)?"[!#-+\--~]*"(, ?(W/)?"[!#-+\--~]*")*)?$"#;
+
+/// A header is text or absent, never `null`, as `Option<String>` would have it.
+fn complete_header(parameter: &mut Value) {
+    let schema = &mut parameter["schema"];
+    if schema.pointer("/type/1") == Some(&json!("null")) {
+        schema["type"] = schema["type"][0].take();
+    }
+    if is_if_match(parameter) {
+        parameter["schema"]["pattern"] = json!(IF_MATCH_PATTERN);
+    }
+}
+
+fn is_if_match(parameter: &Value) -> bool {
+    parameter["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case("if-match"))
+}
+
+/// Completes what a handler declared: tag, security, parameters in headers, and
+/// every problem it can answer with.
 pub(crate) fn complete(
     mut operation: Value,
     tag: Tag,
@@ -121,11 +142,10 @@ pub(crate) fn complete(
     if let Some(role) = access.role() {
         operation["x-required-role"] = json!(role.name());
     }
-    let has_parameter = |place: &str| {
-        operation["parameters"]
-            .as_array()
-            .is_some_and(|list| list.iter().any(|parameter| parameter["in"] == place))
-    };
+    let given = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    given.into_iter().flatten().filter(|parameter| parameter["in"] == "header").for_each(complete_header);
+    let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+    let has_parameter = |place: &str| parameters.iter().any(|parameter| parameter["in"] == place);
     let mut kinds: Vec<&'static ProblemKind> =
         vec![&MALFORMED_REQUEST, &UNAUTHENTICATED, &INTERNAL, &OVERLOADED, &TIMEOUT, &UNAVAILABLE];
     if access.role().is_some_and(|role| role != mainstay_auth::Role::User) {
@@ -145,6 +165,15 @@ pub(crate) fn complete(
     }
     if has_parameter("path") {
         kinds.push(&NOT_FOUND);
+    }
+    if parameters.iter().any(is_if_match) {
+        kinds.push(&MALFORMED_HEADER);
+    }
+    let conditional = operation["parameters"]
+        .as_array()
+        .is_some_and(|list| list.iter().any(|parameter| parameter["name"] == "If-Match"));
+    if conditional {
+        kinds.extend([&STALE, &PRECONDITION_REQUIRED]);
     }
     kinds.extend(own);
     let mut by_status: BTreeMap<u16, Vec<&'static ProblemKind>> = BTreeMap::new();
@@ -193,4 +222,23 @@ fn problem_response(kinds: &[&'static ProblemKind]) -> Value {
             "examples": examples,
         }},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_is_text_with_a_pattern_and_can_be_malformed() {
+        let declared = json!({
+            "parameters": [{"name": "If-Match", "in": "header", "schema": {"type": ["string", "null"]}}],
+            "responses": {},
+        });
+        let completed = complete(declared, Tag { name: "Things", about: "" }, Access::Public, &[]);
+
+        let schema = &completed["parameters"][0]["schema"];
+        assert_eq!(*schema, json!({"type": "string", "pattern": IF_MATCH_PATTERN}));
+        let examples = &completed["responses"]["400"]["content"][PROBLEM_JSON]["examples"];
+        assert!(examples["malformed_header"].is_object(), "{examples}");
+    }
 }

@@ -1,10 +1,12 @@
 //! What handlers give.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use mainstay_auth::Caller;
-use mainstay_core::Page;
+use mainstay_core::{Page, Problem};
 use serde::Serialize;
 
 use crate::{ETag, IfNoneMatch};
@@ -115,13 +117,28 @@ impl<T: Serialize> IntoResponse for Listing<T> {
             next_cursor: self.page.next_cursor.clone(),
             has_next: self.page.has_next,
         };
-        let mut response = Json(self.page).into_response();
+        let body = match serde_json::to_vec(&self.page) {
+            Ok(body) => body,
+            Err(error) => return Problem::internal(error).into_response(),
+        };
+        let etag = self.cache.map(|_| weak_tag(&body));
+        let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
         response.extensions_mut().insert(links);
+        response.headers_mut().extend(etag.map(|etag| (header::ETAG, etag)));
         if let Some(cache) = self.cache {
             cache.put(&mut response);
         }
         response
     }
+}
+
+/// A validator of a list: made from its content, because no single version stands
+/// for it. Weak (RFC 9110 §8.8.1): compressed or not, it is the same list.
+fn weak_tag(body: &[u8]) -> HeaderValue {
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    HeaderValue::try_from(format!("W/\"{:016x}\"", hasher.finish()))
+        .expect("digits in quotes are a header value")
 }
 
 impl Links {
@@ -149,7 +166,8 @@ impl Links {
                 links.push(link("last", format!("page={last}")));
             }
             None => {
-                links.extend(self.next_cursor.as_ref().map(|cursor| link("next", format!("cursor={cursor}"))))
+                links
+                    .extend(self.next_cursor.as_ref().map(|cursor| link("next", format!("cursor={cursor}"))));
             }
         }
         HeaderValue::try_from(links.join(", ")).ok().filter(|value| !value.is_empty())

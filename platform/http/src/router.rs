@@ -166,7 +166,6 @@ impl ApiRouter {
     }
 
     /// The router itself, for the [`Stack`](crate::Stack).
-    #[must_use]
     pub fn into_axum(self) -> axum::Router {
         self.router
     }

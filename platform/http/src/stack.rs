@@ -200,6 +200,7 @@ struct Asked {
     method: Method,
     uri: Uri,
     request_id: RequestId,
+    seen: Option<HeaderValue>,
 }
 
 async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> Response {
@@ -209,6 +210,7 @@ async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> R
         method: request.method().clone(),
         uri: request.uri().clone(),
         request_id: request_id(&request, &*stack.rng),
+        seen: request.headers().get(header::IF_NONE_MATCH).cloned(),
     };
     let route = Route(request.extensions().get::<MatchedPath>().cloned());
     let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0.ip());
@@ -304,6 +306,12 @@ impl Inner {
         } else if let Some(problem) = unmapped(&response) {
             response = render(&problem, asked, response);
         }
+        if asked.has_seen(&response) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.body_mut() = Body::empty();
+            response.headers_mut().remove(header::CONTENT_TYPE);
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
         if let Some(links) = response.extensions_mut().remove::<Links>()
             && let Some(link) = links.header(asked.uri.path(), asked.uri.query().unwrap_or_default())
         {
@@ -340,6 +348,19 @@ impl Inner {
         if let Ok(id) = HeaderValue::from_str(asked.request_id.as_str()) {
             headers.insert(REQUEST_ID.clone(), id);
         }
+    }
+}
+
+impl Asked {
+    /// Whether the client has this very answer already (RFC 9110 §13.1.2, weak comparison).
+    fn has_seen(&self, response: &Response) -> bool {
+        let reads = matches!(self.method, Method::GET | Method::HEAD) && response.status() == StatusCode::OK;
+        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        let (Some(seen), Some(tag)) = (&self.seen, response.headers().get(header::ETAG)) else {
+            return false;
+        };
+        let (Ok(seen), Ok(tag)) = (seen.to_str(), tag.to_str()) else { return false };
+        reads && seen.split(',').any(|one| opaque(one) == opaque(tag))
     }
 }
 

@@ -24,7 +24,7 @@ pub struct TestApp {
     users: AtomicU32,
     start_lines: Vec<String>,
     // Last: dropped when nothing uses it any more.
-    database: TestDatabase,
+    database: Arc<TestDatabase>,
 }
 
 /// Where the clock of every test stands at first: 2026-01-31T09:30:00Z.
@@ -49,7 +49,7 @@ impl TestApp {
             "test",
         );
         let plan = compose(Backend::new(described).expect("the plan can be built").with(Identity::new));
-        let database = TestDatabase::migrated(&plan.migrations()).await;
+        let database = Arc::new(TestDatabase::migrated(&plan.migrations()).await);
 
         let clock = Arc::new(ManualClock::at(START));
         let rng = Arc::new(SeededRng::new(42));
@@ -127,13 +127,13 @@ impl TestApp {
     /// A caller who is not signed in.
     #[must_use]
     pub fn anonymous(&self) -> Client {
-        Client::new(self.router.clone(), self.contract.clone(), None)
+        Client::new(self.router.clone(), self.contract.clone(), self.database.clone(), None)
     }
 
     /// A caller with a token of the test's choice.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Client {
-        Client::new(self.router.clone(), self.contract.clone(), Some(token.to_owned()))
+        Client::new(self.router.clone(), self.contract.clone(), self.database.clone(), Some(token.to_owned()))
     }
 
     /// A signed-in caller with an account of their own and no special role.

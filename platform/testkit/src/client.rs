@@ -4,6 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use mainstay_db::testing::TestDatabase;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -15,6 +16,8 @@ pub struct Client {
     router: Router,
     contract: Arc<Contract>,
     token: Option<String>,
+    /// Held, so that a caller can outlive the app that it was made from.
+    _database: Arc<TestDatabase>,
 }
 
 /// An answer.
@@ -63,8 +66,13 @@ impl Reply {
 }
 
 impl Client {
-    pub(crate) fn new(router: Router, contract: Arc<Contract>, token: Option<String>) -> Self {
-        Self { router, contract, token }
+    pub(crate) fn new(
+        router: Router,
+        contract: Arc<Contract>,
+        database: Arc<TestDatabase>,
+        token: Option<String>,
+    ) -> Self {
+        Self { router, contract, token, _database: database }
     }
 
     /// The caller's access token, if they are signed in.

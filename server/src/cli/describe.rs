@@ -6,7 +6,7 @@ use std::io::Write as _;
 use clap::ArgMatches;
 
 use crate::Backend;
-use crate::backend::SectionInfo;
+use crate::backend::{Described, SectionInfo};
 
 /// Prints, and is content if nobody reads on: `mainstay routes | head`.
 fn print(text: &str) -> anyhow::Result<()> {
@@ -31,7 +31,7 @@ pub(super) fn routes(plan: &Backend, markdown: bool) -> anyhow::Result<()> {
     let width = routes.iter().map(|route| route.path.len()).max().unwrap_or(0);
     for route in &routes {
         let (method, path, access, operation) =
-            (&route.method, &route.path, route.access.name(), &route.operation);
+            (route.method.as_str(), &route.path, route.access.name(), &route.operation);
         let _infallible = if markdown {
             writeln!(page, "| {method} | `{path}` | {access} | `{operation}` |")
         } else {
@@ -53,14 +53,14 @@ pub(super) fn errors(plan: &Backend) -> anyhow::Result<()> {
 
 /// Well-known names of variables and the keys they set.
 pub(super) fn aliases(plan: &Backend) -> Vec<(String, String)> {
-    let (sections, ..) = plan.describe_settings();
+    let Described { sections, .. } = plan.describe_settings();
     let keys = sections.into_iter().flat_map(|(_, _, keys)| keys);
     keys.flat_map(|key| key.variables.into_iter().skip(1).map(move |name| (name, key.path.clone()))).collect()
 }
 
 /// `mainstay config reference`.
 pub(super) fn config_reference(plan: &Backend) -> anyhow::Result<()> {
-    let (sections, ..) = plan.describe_settings();
+    let Described { sections, .. } = plan.describe_settings();
     let mut page = String::from(
         "# Configuration\n\n\
          Layers, later ones win: defaults, `mainstay.toml` (or the file that `--config` names), environment, flags. A\n\
@@ -101,7 +101,7 @@ fn secret_default(key: &mainstay_core::settings::KeyInfo) -> String {
 
 /// `mainstay config show|check`.
 pub(super) fn config(backend: &Backend, matches: &ArgMatches) -> anyhow::Result<()> {
-    let (sections, values, verdict) = backend.describe_settings();
+    let Described { sections, values, verdict } = backend.describe_settings();
     if matches.subcommand_name() == Some("show") {
         print(&shown(&sections, &values))?;
     }

@@ -119,7 +119,13 @@ pub(super) fn new(matches: &ArgMatches) -> anyhow::Result<()> {
         bail!("{} exists already", file.display());
     }
     let grouped = [&stamp[..2], &stamp[2..5], &stamp[5..8], &stamp[8..11], &stamp[11..]].join("_");
-    let source = TEMPLATE.replace("{app}", app).replace("{name}", name).replace("{version}", &grouped);
+    let inside = folder.starts_with("apps");
+    let db = if inside { "mainstay_db" } else { "mainstay::db" };
+    let source = TEMPLATE
+        .replace("{db}", db)
+        .replace("{app}", app)
+        .replace("{name}", name)
+        .replace("{version}", &grouped);
     std::fs::write(&file, source).with_context(|| format!("writing {}", file.display()))?;
 
     let list = folder.join("mod.rs");
@@ -140,7 +146,7 @@ pub(super) fn new(matches: &ArgMatches) -> anyhow::Result<()> {
 
 /// The list of migrations with one more at its end. `None` if it does not look as expected.
 fn listed(source: &str, module: &str) -> Option<String> {
-    let last = source.lines().filter(|line| line.starts_with("mod m")).last()?;
+    let last = source.lines().rfind(|line| line.starts_with("mod m"))?;
     let with_module = source.replacen(last, &format!("{last}\nmod {module};"), 1);
     let start = with_module.find("vec![")?;
     let end = start + with_module[start..].find(']')?;
@@ -151,7 +157,7 @@ fn listed(source: &str, module: &str) -> Option<String> {
 const TEMPLATE: &str = r#"//! What this changes, and why. The old code still runs while it is applied:
 //! expand, move, contract.
 
-use mainstay_db::{Migration, Steps};
+use {db}::{Migration, Steps};
 use sea_orm::sea_query::{Alias, ColumnDef, Table};
 
 pub(super) fn migration() -> Migration {

@@ -140,9 +140,9 @@ fn arguments() -> Command {
                 .value_name("HOST:PORT")
                 .help("Where it listens [default: 127.0.0.1:$PORT or 8080]"),
         );
-    Command::new("mainstay")
+    Command::new(program_name())
         .version(env!("CARGO_PKG_VERSION"))
-        .about("The application backend: identity, a library, and the platform they stand on")
+        .about("An application backend on Mainstay")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .arg(config)
@@ -158,6 +158,12 @@ fn arguments() -> Command {
         .subcommand(Command::new("openapi").about("Print the OpenAPI document"))
         .subcommand(Command::new("errors").about("Print the page of error codes as Markdown"))
         .subcommand(healthcheck)
+}
+
+/// What the program is called: one's own has a name of its own.
+fn program_name() -> String {
+    let path = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    path.file_stem().map_or_else(|| "mainstay".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The value of an optional text argument.

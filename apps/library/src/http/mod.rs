@@ -6,8 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::NaiveDate;
 use mainstay_auth::{Access, Caller};
-use mainstay_core::problem::{MALFORMED_HEADER, PRECONDITION_REQUIRED, STALE};
-use mainstay_core::{Page, Paging, Problem, ProblemKind, Timestamp};
+use mainstay_core::{Page, Paging, Problem, Timestamp};
 use mainstay_http::{
     ApiRouter, Created, ETag, Id, IfMatch, IfNoneMatch, Listing, PublicCache, Tag, Tagged, Valid, ValidQuery,
     routes,
@@ -22,19 +21,16 @@ use crate::service::Books;
 
 pub(crate) fn routes(books: Books) -> ApiRouter {
     const TAG: Tag =
-        Tag { name: "library", about: "Books: everybody reads and searches, staff add and change." };
-    const CONDITION: [&ProblemKind; 4] = [&BOOK_NOT_FOUND, &STALE, &PRECONDITION_REQUIRED, &MALFORMED_HEADER];
-    const CHANGE: [&ProblemKind; 5] =
-        [&BOOK_NOT_FOUND, &ISBN_TAKEN, &STALE, &PRECONDITION_REQUIRED, &MALFORMED_HEADER];
+        Tag { name: "Library", about: "Books: everybody reads and searches, staff add and change." };
     ApiRouter::new(TAG)
         .route(routes!(list_books), Access::Public, &[])
         .route(routes!(create_book), Access::Staff, &[&ISBN_TAKEN])
         .route(routes!(search_books), Access::Public, &[])
         .route(routes!(export::export_books), Access::Public, &[])
         .route(routes!(get_book), Access::Public, &[&BOOK_NOT_FOUND])
-        .route(routes!(replace_book), Access::Staff, &CHANGE)
-        .route(routes!(update_book), Access::Staff, &CHANGE)
-        .route(routes!(delete_book), Access::Staff, &CONDITION)
+        .route(routes!(replace_book), Access::Staff, &[&BOOK_NOT_FOUND, &ISBN_TAKEN])
+        .route(routes!(update_book), Access::Staff, &[&BOOK_NOT_FOUND, &ISBN_TAKEN])
+        .route(routes!(delete_book), Access::Staff, &[&BOOK_NOT_FOUND])
         .with_state(books)
 }
 
@@ -101,7 +97,10 @@ mainstay_core::input! {
     get,
     path = "/books",
     params(ListBooks),
-    responses((status = 200, description = "A page of books", body = Page<BookView>)),
+    responses(
+        (status = 200, description = "A page of books", body = Page<BookView>),
+        (status = 304, description = "The page is as it was at the ETag in If-None-Match"),
+    ),
 )]
 async fn list_books(
     State(books): State<Books>,
@@ -134,7 +133,10 @@ mainstay_core::input! {
     get,
     path = "/books/search",
     params(SearchBooks),
-    responses((status = 200, description = "A page of the books found", body = Page<BookView>)),
+    responses(
+        (status = 200, description = "A page of the books found", body = Page<BookView>),
+        (status = 304, description = "The page is as it was at the ETag in If-None-Match"),
+    ),
 )]
 async fn search_books(
     State(books): State<Books>,

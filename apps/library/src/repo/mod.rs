@@ -75,7 +75,7 @@ fn in_state(id: BookId, version: i64) -> Condition {
 
 // The index decides, not a SELECT before: two requests can pass that together.
 fn taken(error: DbErr, isbn: &str) -> LibraryError {
-    if unique_violation(&error, TABLE, "isbn") {
+    if unique_violation(&error, TABLE, &["isbn"]) {
         LibraryError::IsbnTaken(isbn.to_owned())
     } else {
         error.into()

@@ -1,5 +1,7 @@
 //! The database crate against real databases.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on ends there; helpers are no #[test]")]
+
 mod migrations;
 mod point;
 mod units;

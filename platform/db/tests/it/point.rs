@@ -53,7 +53,15 @@ async fn every_type_comes_back_as_it_was_written() {
     assert!(db.primary_point(&by_id(id)).await.unwrap().is_none());
 
     let unit = db.write(&Actor::system("test")).await.unwrap();
-    let values: [Value; 7] = [id.into(), "Ünal 'x'".into(), None::<String>.into(), i64::MAX.into(), 3.into(), day.into(), true.into()];
+    let values: [Value; 7] = [
+        id.into(),
+        "Ünal 'x'".into(),
+        None::<String>.into(),
+        i64::MAX.into(),
+        3.into(),
+        day.into(),
+        true.into(),
+    ];
     let insert = Query::insert()
         .into_table(Alias::new("things"))
         .columns(["id", "name", "note", "count", "small", "day", "good"].map(Alias::new))

@@ -129,6 +129,6 @@ async fn a_violated_index_is_told_by_its_column() {
     let unit = db.write(&Actor::system("test")).await.unwrap();
     let error = insert(&unit, 2, 7).await.unwrap_err();
 
-    assert!(unique_violation(&error, "counters", "value"), "{error}");
-    assert!(!unique_violation(&error, "counters", "id"), "{error}");
+    assert!(unique_violation(&error, "counters", &["value"]), "{error}");
+    assert!(!unique_violation(&error, "counters", &["id"]), "{error}");
 }
