@@ -45,7 +45,7 @@ pub(crate) fn errors_html(kinds: &[&ProblemKind]) -> String {
                 "<dt id=\"{code}\"><a href=\"#{code}\"><code>{code}</code></a> {title}</dt><dd>{help}</dd>",
                 code = kind.code,
                 title = escape(kind.title),
-                help = escape(kind.help).replacen('`', "<code>", 0)
+                help = code_spans(&escape(kind.help))
             );
         }
         rows.push_str("</dl>");
@@ -66,6 +66,12 @@ dd{margin:.2rem 0 0 .4rem}a{color:inherit}code{font-size:.92em}";
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Every second stretch between backticks is code.
+fn code_spans(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    parts.map(|(i, part)| if i % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }).collect()
 }
 
 /// `/docs`: Scalar's API reference, whose program comes out of the binary.

@@ -137,6 +137,10 @@ pub(crate) fn complete(
     own: &[&'static ProblemKind],
 ) -> Value {
     operation["tags"] = json!([tag.name]);
+    if let Some(summary) = operation["summary"].as_str() {
+        // A heading, though it began as a sentence.
+        operation["summary"] = summary.trim_end_matches('.').into();
+    }
     operation["security"] =
         if access == Access::Public { json!([{}, {"bearer": []}]) } else { json!([{"bearer": []}]) };
     if let Some(role) = access.role() {
