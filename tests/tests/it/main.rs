@@ -1,0 +1,14 @@
+//! The whole program from outside, on the database that the run chose.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests; what goes wrong fails the test")]
+
+mod accounts;
+mod command_line;
+mod connections;
+mod documents;
+mod library;
+mod lifecycle;
+mod migrations;
+mod timeouts;
+mod transfer;
+mod wire;
