@@ -52,7 +52,7 @@ impl Config {
     /// If a file that was named can't be read.
     pub fn load(file: Option<&Path>, aliases: &[(String, String)]) -> anyhow::Result<Self> {
         // Variables that are set already win over the file's.
-        match dotenvy::dotenv() {
+        match dotenvy::from_path(".env") {
             Ok(_) => {}
             Err(error) if error.not_found() => {}
             Err(error) => return Err(error).context("reading .env"),
@@ -118,17 +118,25 @@ fn kept_key(database_url: &str, rng: &dyn Rng) -> anyhow::Result<RootKey> {
         std::fs::create_dir_all(folder).with_context(failed)?;
     }
     let key: String = rng.bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
+    // Written beside and then linked: the name never leads to half a key, and of
+    // processes that start together the first one's key is everybody's.
+    let draft = file.with_extension(format!("{}.new", std::process::id()));
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(&file) {
-        Ok(mut file) => std::io::Write::write_all(&mut file, key.as_bytes()).with_context(failed)?,
-        // Another process of the same start was quicker; its key is the one.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(RootKey::new(&read()?)),
-        Err(error) => return Err(error).with_context(failed),
+    let mut handle = options.open(&draft).with_context(failed)?;
+    std::io::Write::write_all(&mut handle, key.as_bytes()).with_context(failed)?;
+    handle.sync_all().with_context(failed)?;
+    let linked = std::fs::hard_link(&draft, &file);
+    std::fs::remove_file(&draft).with_context(failed)?;
+    match linked {
+        Ok(()) => Ok(RootKey::new(&key)),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Ok(RootKey::new(&read().with_context(failed)?))
+        }
+        Err(error) => Err(error).with_context(failed),
     }
-    Ok(RootKey::new(&key))
 }
 
 fn key_file(database_url: &str) -> PathBuf {

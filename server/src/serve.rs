@@ -9,9 +9,9 @@ use mainstay_app::Environment;
 use mainstay_db::{Dialect, MigrateOnStart};
 use mainstay_http::TrustedProxies;
 use mainstay_http::server::{ConnectionStats, TimeoutPhase, serve, watch_signals};
-use mainstay_telemetry::Metrics;
 use mainstay_telemetry::prometheus_client::metrics::family::Family;
 use mainstay_telemetry::prometheus_client::metrics::gauge::Gauge;
+use mainstay_telemetry::{LogFormat, Metrics};
 use tokio::net::TcpListener;
 
 use crate::Backend;
@@ -46,7 +46,7 @@ pub(crate) async fn run(
     });
 
     let router = backend.surface().router;
-    print_banner(&backend, address, started, &lines);
+    print_banner(&backend, address, started, demo, &lines);
     serve(listener, router, options, drain).await;
     backend.platform.db.close().await;
     tracing::info!("stopped");
@@ -115,7 +115,13 @@ fn export(stats: &Arc<ConnectionStats>, metrics: &Metrics) {
     });
 }
 
-fn print_banner(backend: &Backend, address: SocketAddr, started: Instant, lines: &[String]) {
+fn print_banner(backend: &Backend, address: SocketAddr, started: Instant, demo: bool, lines: &[String]) {
+    if backend.telemetry.format == LogFormat::Json {
+        // Who asked for JSON gets nothing else.
+        tracing::info!(%address, started_ms = started.elapsed().as_millis(), "ready");
+        lines.iter().for_each(|line| tracing::warn!("{line}"));
+        return;
+    }
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     let url = format!("http://{host}:{}", address.port());
@@ -126,7 +132,10 @@ fn print_banner(backend: &Backend, address: SocketAddr, started: Instant, lines:
     if backend.telemetry.metrics {
         println!("  Metrics        {url}/metrics");
     }
-    println!("  Database       {}", backend.platform.db.dialect().name());
+    println!(
+        "  Database       {}",
+        if demo { "sqlite, thrown away at the end" } else { backend.platform.db.dialect().name() }
+    );
     for line in lines {
         println!("{line}");
     }

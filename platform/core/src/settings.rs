@@ -256,7 +256,7 @@ struct Given {
 }
 
 /// What was found in the layers, and the faults found on the way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sources {
     given: BTreeMap<String, Given>,
     known: Vec<String>,
@@ -318,6 +318,11 @@ impl Sources {
             } else if let Some(path) = name.strip_suffix("_FILE").and_then(alias) {
                 plain.push((format!("{path}_file"), name, value));
             }
+        }
+        // Within each kind a file wins over a value, whatever the order of the environment:
+        // `SECRET_KEY=` beside `SECRET_KEY_FILE` is how an unset value often looks.
+        for layer in [&mut plain, &mut specific] {
+            layer.sort_by_key(|(path, ..)| path.ends_with("_file"));
         }
         for (path, name, value) in plain.into_iter().chain(specific) {
             self.set(path, RawSetting::Text(value), format!("environment {name}"));
@@ -560,6 +565,19 @@ mod tests {
         );
         assert!(text.contains("did you mean example.names?"), "{text}");
         assert!(text.contains("environment MAINSTAY__EXAMPLE__PROT); did you mean example.port?"), "{text}");
+    }
+
+    #[test]
+    fn an_empty_variable_does_not_displace_a_file() {
+        let file = std::env::temp_dir().join(format!("mainstay-settings-empty-{}", std::process::id()));
+        std::fs::write(&file, "hush").unwrap();
+        let path = file.to_str().unwrap();
+        for variables in
+            [[("PASSWORD", ""), ("PASSWORD_FILE", path)], [("PASSWORD_FILE", path), ("PASSWORD", "")]]
+        {
+            assert_eq!(expose(load("", &variables).unwrap().password.as_ref().unwrap()), "hush");
+        }
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]

@@ -19,7 +19,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, PgPool, SqlitePool};
 
 use crate::error::is_retryable;
-use crate::point::{PointRow, SqliteReader};
+use crate::point::{PointRow, PostgresReader, SqliteReader};
 use crate::{DatabaseSettings, Dialect, UnitWork, WriteUnit};
 
 /// What a [`Db`] is built from.
@@ -43,11 +43,17 @@ pub struct Db(Arc<Inner>);
 struct Inner {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
-    point: Option<SqliteReader>,
+    point: PointReader,
     dialect: Dialect,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     retries: Counter,
+}
+
+#[derive(Debug)]
+enum PointReader {
+    Sqlite(SqliteReader),
+    Postgres(Box<PostgresReader>),
 }
 
 /// How often a unit is tried before its conflict is the caller's.
@@ -63,7 +69,13 @@ impl Db {
         let DbOptions { settings, clock, rng, metrics } = options;
         let url = expose(&settings.url);
         let refused = |error: &dyn std::fmt::Display| DbErr::Custom(format!("database.url: {error}"));
-        let (mut reader, mut writer, dialect, file) = if url.starts_with("sqlite:") {
+        let times = metrics.register(
+            "db_query_duration_seconds",
+            "Time of one statement",
+            Histogram::new(latency_buckets()),
+        );
+        let slow = Duration::from_millis(settings.slow_query_ms);
+        let (mut reader, mut writer, dialect, point) = if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url).map_err(|error| refused(&error))?;
             let (reader, writer) = sqlite_pools(&options, &settings).map_err(|error| refused(&error))?;
             pool_metrics(&metrics, {
@@ -74,26 +86,25 @@ impl Db {
                 }
             });
             let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool;
-            let file = options.get_filename().to_owned();
-            (connection(reader), connection(writer), Dialect::Sqlite, Some(file))
+            let point = PointReader::Sqlite(SqliteReader::new(options.get_filename(), times.clone(), slow));
+            (connection(reader), connection(writer), Dialect::Sqlite, point)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(url).map_err(|error| refused(&error))?;
-            let pool = postgres_pool(options, &settings);
+            let options = postgres_options(options, &settings);
+            let (for_points, others) = shares(settings.max_connections);
+            let patience = Duration::from_secs(settings.acquire_timeout_s);
+            let point = PostgresReader::new(options.clone(), for_points as usize, patience, times.clone());
+            let pool = postgres_pool(options, others, patience);
             pool_metrics(&metrics, {
                 let pool = pool.clone();
                 move || vec![("primary", pool.size(), pool.num_idle())]
             });
             let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-            (connection.clone(), connection, Dialect::Postgres, None)
+            (connection.clone(), connection, Dialect::Postgres, PointReader::Postgres(Box::new(point)))
         } else {
             return Err(refused(&"must begin with sqlite:// or postgres://"));
         };
 
-        let times = metrics.register(
-            "db_query_duration_seconds",
-            "Time of one statement",
-            Histogram::new(latency_buckets()),
-        );
         let failed: Counter =
             metrics.register("db_query_errors", "Statements that failed", Counter::default());
         let retries = metrics.register(
@@ -101,8 +112,6 @@ impl Db {
             "Transactions run again after a conflict",
             Counter::default(),
         );
-        let slow = Duration::from_millis(settings.slow_query_ms);
-        let point = file.map(|file| SqliteReader::new(&file, times.clone(), slow));
         for connection in [&mut reader, &mut writer] {
             let (times, failed) = (times.clone(), failed.clone());
             connection.set_metric_callback(move |query| {
@@ -166,8 +175,8 @@ impl Db {
     /// If the database fails.
     pub async fn primary_point(&self, select: &SelectStatement) -> Result<Option<PointRow>, DbErr> {
         match &self.0.point {
-            Some(reader) => reader.find(select),
-            None => Ok(self.0.reader.query_one(select).await?.map(PointRow::of)),
+            PointReader::Sqlite(reader) => reader.find(select),
+            PointReader::Postgres(reader) => reader.find(select).await,
         }
     }
 
@@ -273,7 +282,10 @@ impl Db {
 
     /// Closes every connection, after what they are doing.
     pub async fn close(&self) {
-        self.0.point.iter().for_each(SqliteReader::close);
+        match &self.0.point {
+            PointReader::Sqlite(reader) => reader.close(),
+            PointReader::Postgres(reader) => reader.close(),
+        }
         let reader = self.0.reader.clone().close().await;
         let writer = self.0.writer.clone().close().await;
         if let Err(error) = reader.and(writer) {
@@ -327,16 +339,25 @@ fn cores() -> u32 {
     std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX / 2))
 }
 
-fn postgres_pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
+fn postgres_options(options: PgConnectOptions, settings: &DatabaseSettings) -> PgConnectOptions {
     let millis = |seconds: u64| (seconds * 1000).to_string();
-    let options = options.application_name("mainstay").options([
+    options.application_name("mainstay").options([
         ("statement_timeout", millis(settings.statement_timeout_s)),
         ("lock_timeout", millis(settings.lock_timeout_s)),
         ("idle_in_transaction_session_timeout", millis(30)),
-    ]);
+    ])
+}
+
+/// How many connections are for point reads, and how many for everything else.
+fn shares(all: u32) -> (u32, u32) {
+    let for_points = (all / 4).clamp(1, 2 * cores());
+    (for_points, all.saturating_sub(for_points).max(1))
+}
+
+fn postgres_pool(options: PgConnectOptions, most: u32, patience: Duration) -> PgPool {
     PoolOptions::new()
-        .max_connections(settings.max_connections)
-        .acquire_timeout(Duration::from_secs(settings.acquire_timeout_s))
+        .max_connections(most)
+        .acquire_timeout(patience)
         .test_before_acquire(false)
         .before_acquire(|connection: &mut sqlx::PgConnection, idle| {
             Box::pin(async move {

@@ -1,26 +1,32 @@
-//! Point reads: queries for a handful of rows by key, on the hottest paths.
+//! Point reads: one row by a key, on the hottest paths.
 //!
-//! sqlx gives each SQLite connection a thread of its own, and a query travels to
-//! it and back: seven futex calls and some 60 µs of CPU for a row that is read in
-//! four. A point read runs on the caller's thread instead. That is right for
-//! lookups by an index, which never wait (readers of a write-ahead log are not
-//! blocked by the writer), and wrong for anything that walks many rows: it would
-//! hold up every other request of that thread.
+//! A pool made for every kind of query costs more than such a query itself. On
+//! SQLite, sqlx gives each connection a thread of its own, and a query travels
+//! to it and back: seven futex calls and some 60 µs of CPU for a row that is read
+//! in four. On PostgreSQL its pool asks each connection that comes back whether
+//! it still lives: a second round trip. A point read runs on the caller's thread
+//! (SQLite) or on a few connections of its own (PostgreSQL) that are dropped
+//! after an error or a cancelled query instead of asked after each good one.
 //!
-//! Elsewhere a point read is a read like any other.
+//! That is right for lookups by an index, which never wait (readers of a
+//! write-ahead log are not blocked by the writer), and wrong for anything that
+//! walks many rows: on SQLite it would hold up every other request of its thread.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mainstay_telemetry::prometheus_client::metrics::histogram::Histogram;
 use rusqlite::types::{ToSqlOutput, Value as Stored, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 use sea_orm::prelude::Uuid;
-use sea_orm::sea_query::{SelectStatement, SqliteQueryBuilder};
+use sea_orm::sea_query::{PostgresQueryBuilder, SelectStatement, SqliteQueryBuilder};
 use sea_orm::sqlx::types::chrono::NaiveDate;
-use sea_orm::{DbErr, QueryResult, RuntimeErr, TryGetable, Value};
+use sea_orm::{DbErr, RuntimeErr, Value};
+use sqlx::postgres::{PgConnectOptions, PgRow, Postgres};
+use sqlx::{AssertSqlSafe, Connection as _, Decode, PgConnection, Row as _, Type};
+use tokio::sync::Semaphore;
 
 /// A row that a point read found. Columns are read by name.
 #[derive(Debug)]
@@ -29,21 +35,17 @@ pub struct PointRow(Inner);
 #[derive(Debug)]
 enum Inner {
     Here { names: Vec<String>, values: Vec<Stored> },
-    There(QueryResult),
+    There(PgRow),
 }
 
 impl PointRow {
-    pub(crate) fn of(row: QueryResult) -> Self {
-        Self(Inner::There(row))
-    }
-
     /// The value of a column.
     ///
     /// # Errors
     /// If there is no such column, or its value is not of this type.
     pub fn get<T: PointValue>(&self, column: &str) -> Result<T, DbErr> {
         match &self.0 {
-            Inner::There(row) => row.try_get("", column),
+            Inner::There(row) => row.try_get(column).map_err(refused),
             Inner::Here { names, values } => {
                 let index = names.iter().position(|name| name == column);
                 let value = index.and_then(|index| values.get(index));
@@ -56,7 +58,7 @@ impl PointRow {
 }
 
 /// A type that a point read can give.
-pub trait PointValue: TryGetable {
+pub trait PointValue: for<'r> Decode<'r, Postgres> + Type<Postgres> {
     /// From what SQLite stored, in the form that sqlx writes. `None` if it is of another type.
     fn from_sqlite(stored: &Stored) -> Option<Self>;
 }
@@ -185,4 +187,108 @@ fn parameter(value: &Value) -> Result<ToSqlOutput<'_>, DbErr> {
         Value::Uuid(value) => owned(value.as_ref().map(|uuid| Stored::Blob(uuid.as_bytes().to_vec()))),
         other => return Err(DbErr::Type(format!("a point read can't bind {other:?}"))),
     })
+}
+
+/// A few connections to PostgreSQL for point reads.
+pub(crate) struct PostgresReader {
+    options: PgConnectOptions,
+    permits: Semaphore,
+    idle: Mutex<Vec<(PgConnection, Instant)>>,
+    patience: Duration,
+    times: Histogram,
+}
+
+impl PostgresReader {
+    pub(crate) fn new(options: PgConnectOptions, most: usize, patience: Duration, times: Histogram) -> Self {
+        Self { options, permits: Semaphore::new(most), idle: Mutex::default(), patience, times }
+    }
+
+    pub(crate) fn close(&self) {
+        self.idle().clear();
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(PgConnection, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that was used before. One that rested long is asked first whether it lives.
+    async fn rested(&self) -> Option<PgConnection> {
+        loop {
+            let (mut connection, since) = self.idle().pop()?;
+            if since.elapsed() < Duration::from_secs(5) {
+                return Some(connection);
+            }
+            let ping = tokio::time::timeout(Duration::from_secs(1), connection.ping());
+            if matches!(ping.await, Ok(Ok(()))) {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// The first row that `select` finds.
+    pub(crate) async fn find(&self, select: &SelectStatement) -> Result<Option<PointRow>, DbErr> {
+        let started = Instant::now();
+        let (sql, values) = select.build(PostgresQueryBuilder);
+        let timed_out = |_| DbErr::ConnectionAcquire(sea_orm::ConnAcquireErr::Timeout);
+        let _permit = tokio::time::timeout(self.patience, self.permits.acquire()).await.map_err(timed_out)?;
+        let rested = self.rested().await;
+        let was_rested = rested.is_some();
+        let mut outcome = self.ask(rested, &sql, &values.0).await;
+        // A rested connection may have died meanwhile (the server was restarted). Reading again is safe.
+        if was_rested
+            && outcome
+                .as_ref()
+                .is_err_and(|error| matches!(error, sqlx::Error::Io(_) | sqlx::Error::Database(_)))
+        {
+            self.close();
+            outcome = self.ask(None, &sql, &values.0).await;
+        }
+        self.times.observe(started.elapsed().as_secs_f64());
+        outcome.map(|row| row.map(|row| PointRow(Inner::There(row)))).map_err(refused)
+    }
+
+    async fn ask(
+        &self,
+        rested: Option<PgConnection>,
+        sql: &str,
+        values: &[Value],
+    ) -> Result<Option<PgRow>, sqlx::Error> {
+        let mut connection = match rested {
+            Some(connection) => connection,
+            None => tokio::time::timeout(self.patience, PgConnection::connect_with(&self.options))
+                .await
+                .map_err(|_| sqlx::Error::PoolTimedOut)??,
+        };
+        let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+        for value in values {
+            query = match value {
+                Value::Bool(value) => query.bind(*value),
+                Value::Int(value) => query.bind(*value),
+                Value::BigInt(value) => query.bind(*value),
+                // LIMIT and OFFSET.
+                Value::BigUnsigned(value) => {
+                    query.bind(value.map(|value| i64::try_from(value).unwrap_or(i64::MAX)))
+                }
+                Value::String(value) => query.bind(value.clone()),
+                Value::Uuid(value) => query.bind(*value),
+                other => {
+                    return Err(sqlx::Error::Encode(format!("a point read can't bind {other:?}").into()));
+                }
+            };
+        }
+        // Whoever gives up waiting drops the connection with the query still in it.
+        let row = query.fetch_optional(&mut connection).await?;
+        self.idle().push((connection, Instant::now()));
+        Ok(row)
+    }
+}
+
+impl fmt::Debug for PostgresReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PostgresReader")
+    }
+}
+
+fn refused(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(std::sync::Arc::new(error)))
 }

@@ -17,8 +17,9 @@ mainstay_core::settings! {
     pub struct DatabaseSettings in "database" {
         /// `sqlite://PATH?mode=rwc` or `postgres://user:password@host:port/name`.
         url: SecretString = "sqlite://data/mainstay.db?mode=rwc".to_owned().into(), env "DATABASE_URL";
-        /// Most connections to PostgreSQL, or most readers of the SQLite file (which has one writer besides).
-        max_connections: u32 = 16, in 1..=500;
+        /// Most connections to PostgreSQL, of which a quarter (at most two a core) serve single-row lookups; or most
+        /// readers of the SQLite file (at most two a core; it has one writer besides).
+        max_connections: u32 = 16, in 2..=500;
         /// Longest wait for a free connection, in seconds.
         acquire_timeout_s: u64 = 5, in 1..=60;
         /// Longest run of one statement, in seconds. PostgreSQL only.

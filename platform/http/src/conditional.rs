@@ -38,24 +38,21 @@ enum Tags {
 
 impl Tags {
     fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Self, Problem> {
+        if !headers.contains_key(name) {
+            return Ok(Self::Absent);
+        }
         let mut tags = Vec::new();
         for value in headers.get_all(name) {
             let malformed =
                 || MALFORMED_HEADER.because(format!("{name} must be * or ETags in double quotes."));
-            let value = value.to_str().map_err(|_| malformed())?.trim();
-            if value == "*" {
+            let value = value.to_str().map_err(|_| malformed())?;
+            if value.trim() == "*" {
                 return Ok(Self::Any);
             }
-            for tag in value.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
-                // A cache or a compressing proxy may have made it weak; the version inside still
-                // names the state that the client saw.
-                let opaque = tag.strip_prefix("W/").unwrap_or(tag);
-                let inner =
-                    opaque.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).ok_or_else(malformed)?;
-                tags.push(inner.to_owned());
-            }
+            // An empty list is a list: the change is meant for no state at all, so it is refused.
+            read_list(value, &mut tags).ok_or_else(malformed)?;
         }
-        Ok(if tags.is_empty() { Self::Absent } else { Self::These(tags) })
+        Ok(Self::These(tags))
     }
 
     fn matches(&self, current: ETag) -> bool {
@@ -64,6 +61,26 @@ impl Tags {
             Self::Any => true,
             Self::These(tags) => tags.iter().any(|tag| *tag == current.0.to_string()),
         }
+    }
+}
+
+/// Reads `"1", W/"2"` (RFC 9110 §8.8.3). `None` if it is not that.
+///
+/// `W/` is passed over: a cache or a compressing proxy may have made the tag weak,
+/// and the version inside still names the state that the client saw.
+fn read_list(mut rest: &str, tags: &mut Vec<String>) -> Option<()> {
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        if rest.is_empty() {
+            return Some(());
+        }
+        let (tag, after) = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"')?.split_once('"')?;
+        let after = after.trim_start_matches([' ', '\t']);
+        if tag.contains(' ') || !(after.is_empty() || after.starts_with(',')) {
+            return None;
+        }
+        tags.push(tag.to_owned());
+        rest = after;
     }
 }
 
@@ -146,6 +163,17 @@ mod tests {
 
     #[test]
     fn a_tag_without_quotes_is_malformed() {
-        assert_eq!(tags("3").unwrap_err().kind().code, "malformed_header");
+        for bad in ["3", "\"3", "\"a b\"", "\"a\"b\"", "\"1\" \"2\""] {
+            assert_eq!(tags(bad).unwrap_err().kind().code, "malformed_header", "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_empty_condition_is_met_by_nothing() {
+        for empty in ["", ",", " , "] {
+            let condition = IfMatch(tags(empty).unwrap());
+            assert_eq!(condition.check(ETag(3)).unwrap_err().kind().code, "stale", "{empty:?}");
+        }
+        assert!(!tags(r#""a,b""#).unwrap().matches(ETag(3)), "a comma may stand inside a tag");
     }
 }

@@ -21,4 +21,7 @@ pub(crate) struct Shared {
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) max_body_bytes: usize,
     pub(crate) require_if_match: bool,
+    /// Requests that are being worked for: those whose body is still to come are not.
+    pub(crate) in_flight: std::sync::atomic::AtomicUsize,
+    pub(crate) max_in_flight: usize,
 }

@@ -179,8 +179,10 @@ async fn reference() -> Response {
 }
 
 async fn reference_program() -> Response {
-    let program = scalar_api_reference::get_asset("scalar.js").unwrap_or_default();
-    asset("text/javascript; charset=utf-8", program.into(), "public, max-age=86400")
+    // One copy for everybody: each call of get_asset makes another of three megabytes.
+    static PROGRAM: std::sync::LazyLock<Bytes> =
+        std::sync::LazyLock::new(|| scalar_api_reference::get_asset("scalar.js").unwrap_or_default().into());
+    asset("text/javascript; charset=utf-8", PROGRAM.clone(), "public, max-age=86400")
 }
 
 fn asset(kind: &'static str, body: Bytes, cache: &'static str) -> Response {

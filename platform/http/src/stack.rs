@@ -60,8 +60,6 @@ struct Inner {
     proxies: TrustedProxies,
     rng: Arc<dyn Rng>,
     timeout: Duration,
-    max_in_flight: usize,
-    in_flight: AtomicUsize,
     in_flight_gauge: Gauge,
     durations: Family<Labels, Histogram, fn() -> Histogram>,
     is_tls: bool,
@@ -125,13 +123,13 @@ impl Stack {
                 authenticator,
                 max_body_bytes: settings.max_body_bytes,
                 require_if_match: settings.require_if_match,
+                in_flight: AtomicUsize::new(0),
+                max_in_flight: settings.max_in_flight,
             }),
             proxies: TrustedProxies::parse(&settings.trusted_proxies)
                 .expect("checked when the settings were read"),
             rng,
             timeout: Duration::from_secs(settings.request_timeout_s),
-            max_in_flight: settings.max_in_flight,
-            in_flight: AtomicUsize::new(0),
             in_flight_gauge,
             durations,
             is_tls: settings.is_tls(),
@@ -217,8 +215,8 @@ async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> R
     let address = peer.map(|peer| stack.proxies.client(peer, request.headers()));
     let (request_id, shared) = (asked.request_id.clone(), stack.shared.clone());
     request.extensions_mut().insert(RequestContext { request_id, address, shared });
-    // Paths only: queries hold what people search for, and sometimes tokens.
-    let span = tracing::info_span!("request", id = %asked.request_id, method = %asked.method, path = asked.uri.path());
+    // Just the id: a span's fields are written out for every request, whether a line is logged or not.
+    let span = tracing::info_span!("request", id = %asked.request_id);
 
     let always_served = matches!(asked.uri.path(), "/healthz" | "/readyz" | "/metrics");
     let response = match stack.enter(always_served) {
@@ -231,7 +229,7 @@ async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> R
     let status = response.status().as_u16();
     let labels = Labels { method: method_label(&asked.method), route, status };
     stack.durations.get_or_create(&labels).observe(took.as_secs_f64());
-    tracing::debug!(parent: &span, status, duration_ms = took.as_secs_f64() * 1000.0, "answered");
+    tracing::debug!(parent: &span, method = %asked.method, path = asked.uri.path(), status, duration_ms = took.as_secs_f64() * 1000.0, "answered");
     response
 }
 
@@ -280,7 +278,7 @@ struct Inside<'a>(&'a Inner);
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.0.in_flight_gauge.dec();
     }
 }
@@ -288,10 +286,10 @@ impl Drop for Inside<'_> {
 impl Inner {
     /// Counts a request in; `None` if there are too many.
     fn enter(&self, always: bool) -> Option<Inside<'_>> {
-        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let before = self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
         self.in_flight_gauge.inc();
         let inside = Inside(self);
-        (always || before < self.max_in_flight).then_some(inside)
+        (always || before < self.shared.max_in_flight).then_some(inside)
     }
 
     fn finish(&self, asked: &Asked, mut response: Response) -> Response {
@@ -301,7 +299,7 @@ impl Inner {
             response.headers_mut().extend(allow.map(|allow| (header::ALLOW, allow)));
         }
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-            log(&problem);
+            log(&problem, asked);
             response = render(&problem, asked, response);
         } else if let Some(problem) = unmapped(&response) {
             response = render(&problem, asked, response);
@@ -397,13 +395,15 @@ fn unmapped(response: &Response) -> Option<Problem> {
 }
 
 /// Logs the private cause, once, where the request's span is known.
-fn log(problem: &Problem) {
+fn log(problem: &Problem, asked: &Asked) {
     let (code, detail) = (problem.kind().code, problem.detail());
+    // Paths only: queries hold what people search for, and sometimes tokens.
+    let (method, path) = (asked.method.as_str(), asked.uri.path());
     match (problem.kind().status, problem.cause_chain()) {
-        (500, cause) => tracing::error!(code, detail, cause, "request failed"),
-        (501.., cause) => tracing::warn!(code, detail, cause, "request refused"),
-        (_, Some(cause)) => tracing::info!(code, detail, cause, "request refused"),
-        (_, None) => tracing::debug!(code, detail, "request refused"),
+        (500, cause) => tracing::error!(code, method, path, detail, cause, "request failed"),
+        (501.., cause) => tracing::warn!(code, method, path, detail, cause, "request refused"),
+        (_, Some(cause)) => tracing::info!(code, method, path, detail, cause, "request refused"),
+        (_, None) => tracing::debug!(code, method, path, detail, "request refused"),
     }
 }
 

@@ -11,7 +11,7 @@ mainstay_core::setting_words! {
         Auto = "auto",
         /// For people.
         Pretty = "pretty",
-        /// One JSON object a line.
+        /// One JSON object a line, and nothing else on standard output.
         Json = "json",
     }
 }
@@ -22,7 +22,8 @@ mainstay_core::settings! {
         /// Which log lines are written: a level (`error`, `warn`, `info`, `debug`, `trace`) or directives such as
         /// `info,mainstay_db=debug`. At `debug` every request has a line.
         log: String = "info".to_owned(), env "RUST_LOG";
-        /// How log lines look.
+        /// How log lines look. With `auto` they are pretty on a terminal and JSON elsewhere; with `json` `serve` prints
+        /// nothing but JSON: set it where logs are collected.
         format: LogFormat = LogFormat::Auto;
         /// Whether `/metrics` is served.
         metrics: bool = true;

@@ -13,6 +13,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use mainstay_core::settings::Section as _;
+use mainstay_http::HttpSettings;
 use mainstay_http::server::bind;
 
 use crate::backend::Backend;
@@ -76,6 +78,17 @@ async fn dispatch(compose: fn(Backend) -> Backend, started: Instant) -> anyhow::
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("demo.db").display());
         config = config.set("database.url", url, "--demo");
     }
+    let mut listener = None;
+    if name == "serve" {
+        // A port that the system chooses must be known before anything names the server's address.
+        let wanted = HttpSettings::load(&mut config.sources.clone());
+        if wanted.port == 0 {
+            let bound =
+                bind(wanted.address()).with_context(|| format!("listening on {}", wanted.address()))?;
+            config = config.set("http.port", bound.local_addr()?.port().to_string(), "--port");
+            listener = Some(bound);
+        }
+    }
     let backend = compose(Backend::new(config)?);
     if name == "config" {
         return describe::config(&backend, given);
@@ -86,7 +99,10 @@ async fn dispatch(compose: fn(Backend) -> Backend, started: Instant) -> anyhow::
     match name {
         "serve" => {
             let address = backend.http.address();
-            let listener = bind(address).with_context(|| format!("listening on {address}"))?;
+            let listener = match listener {
+                Some(listener) => listener,
+                None => bind(address).with_context(|| format!("listening on {address}"))?,
+            };
             serve::run(backend, listener, demo, started).await
         }
         "migrate" => migrate::run(&backend, given).await,

@@ -42,7 +42,7 @@ fn every_fault_of_the_configuration_is_told_at_once_with_the_nearest_right_key()
             "http.cors_orgins is not a known setting (mainstay.toml); did you mean http.cors_origins?",
             "databse.url is not a known setting (mainstay.toml); did you mean database.url?",
             "http.keep_alive_s must be a whole number",
-            "database.max_connections must be from 1 to 500",
+            "database.max_connections must be from 2 to 500",
         ] {
             assert!(told.contains(part), "{command:?} does not say: {part}\n{told}");
         }

@@ -84,7 +84,10 @@ fn serve_does_not_migrate_when_told_not_to() {
 
 #[tokio::test]
 async fn of_four_servers_that_start_together_each_migration_runs_once() {
-    let site = Site::new().set("MAINSTAY__DATABASE__MIGRATE_ON_START", "always");
+    let site = Site::new()
+        .set("MAINSTAY__DATABASE__MIGRATE_ON_START", "always")
+        // Nodes behind one balancer have one address, whatever ports they listen on.
+        .set("MAINSTAY__HTTP__PUBLIC_URL", "http://nodes.example.com");
     let started: Vec<_> = (0..4).map(|_| site.start(&["serve", "--port", "0"], "")).collect();
     let mut servers = Vec::new();
     for process in started {

@@ -1,6 +1,7 @@
 //! What handlers take. Each refusal is a [`Problem`].
 
 use std::str::FromStr;
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -11,10 +12,11 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use mainstay_core::Problem;
 use mainstay_core::input::{self, Input};
 use mainstay_core::problem::{
-    BODY_TOO_LARGE, MALFORMED_BODY, NOT_FOUND, REQUEST_TIMEOUT, UNSUPPORTED_MEDIA_TYPE,
+    BODY_TOO_LARGE, MALFORMED_BODY, NOT_FOUND, OVERLOADED, REQUEST_TIMEOUT, UNSUPPORTED_MEDIA_TYPE,
 };
 
 use crate::RequestContext;
+use crate::context::Shared;
 use crate::server::BodyTimeout;
 
 /// A JSON body that keeps every rule of its type. Every fault is reported at once.
@@ -101,8 +103,18 @@ pub(crate) async fn read_body(request: Request) -> Result<Bytes, Problem> {
     if declared.is_some_and(|length: u64| length > limit as u64) {
         return Err(too_large());
     }
+    let shared = request.extensions().get::<RequestContext>().map(|context| context.shared.clone());
     let body: Body = request.into_body();
-    match Limited::new(body, limit).collect().await {
+    // Who still sends is not being worked for: a crowd of slow bodies must not use up the places.
+    let waiting = shared.as_deref().map(Waiting::begin);
+    let collected = Limited::new(body, limit).collect().await;
+    drop(waiting);
+    if let Some(shared) = shared
+        && shared.in_flight.load(Ordering::Relaxed) > shared.max_in_flight
+    {
+        return Err(Problem::retry_later(&OVERLOADED, "Too many requests are in progress.", 1));
+    }
+    match collected {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
         Err(error) => Err(match BodyTimeout::find(&*error) {
@@ -111,6 +123,22 @@ pub(crate) async fn read_body(request: Request) -> Result<Bytes, Problem> {
             }
             None => MALFORMED_BODY.because("The body could not be read to its end."),
         }),
+    }
+}
+
+/// A request whose body is still to come is not counted as in progress.
+struct Waiting<'a>(&'a Shared);
+
+impl<'a> Waiting<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 }
 
