@@ -24,6 +24,7 @@ use mainstay_db::Migration;
 use mainstay_http::ApiRouter;
 
 pub use domain::{Email, NewPassword, User, Username};
+pub use error::AccountError;
 pub use service::{Accounts, NewUser};
 pub use settings::IdentitySettings;
 

@@ -1,12 +1,12 @@
 //! The queries. Each takes the connection or the unit it runs in, and begins none.
 
-use mainstay::core::{page::Start, text};
+use mainstay::core::text;
+use mainstay::db::page;
 use mainstay::prelude::*;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _,
-    PaginatorTrait as _, QueryFilter as _, QuerySelect as _, Value, prelude::Uuid, sea_query::Expr,
+    QueryFilter as _, sea_query::Expr,
 };
-use serde_json::Value as Json;
 
 use crate::domain::{Bookmark, BookmarkId, BookmarkOrder, SearchText};
 use crate::entity::{Column, Entity, Model};
@@ -59,39 +59,9 @@ pub async fn list(
             found = found.filter(Column::TitleWords.contains(format!(" {word}")));
         }
     }
-    let total = match paging.start {
-        Start::Page(_) => Some(found.clone().count(connection).await?),
-        Start::After { .. } => None,
-    };
-    let mut rows = found.offset(paging.offset()).cursor_by((column(paging.sort), Column::Id));
-    if let Start::After { key, id } = &paging.start {
-        rows.after(place(paging.sort, key, id)?);
-    }
-    if paging.descending {
-        rows.desc();
-    }
-    // One row too many proves that there is a next page.
-    let rows = rows.first(u64::from(paging.page_size) + 1).all(connection).await?;
-    let key = |row: &Model| match paging.sort {
-        BookmarkOrder::CreatedAt => row.created_at.into(),
-        BookmarkOrder::Title => row.title_words.as_str().into(),
-    };
-    Ok(paging.cut(rows, total, |row| (key(row), row.id.to_string().into())).map(Bookmark::from))
-}
-
-fn column(order: BookmarkOrder) -> Column {
-    match order {
+    let sorted = match paging.sort {
         BookmarkOrder::CreatedAt => Column::CreatedAt,
         BookmarkOrder::Title => Column::TitleWords,
-    }
-}
-
-/// The place that a cursor names. It comes from outside: it may hold anything.
-fn place(order: BookmarkOrder, key: &Json, id: &Json) -> Result<(Value, Uuid), Problem> {
-    let key: Option<Value> = match order {
-        BookmarkOrder::CreatedAt => key.as_i64().map(Into::into),
-        BookmarkOrder::Title => key.as_str().filter(|key| !key.contains('\0')).map(Into::into),
     };
-    let id = id.as_str().and_then(|id| id.parse().ok());
-    key.zip(id).ok_or_else(|| Faults::one("cursor", "invalid_cursor", "is not a cursor of this list").into())
+    Ok(page(connection, found, paging, sorted, Column::Id).await?.map(Bookmark::from))
 }

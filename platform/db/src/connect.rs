@@ -311,7 +311,12 @@ fn sqlite_pools(
     settings: &DatabaseSettings,
 ) -> std::io::Result<(SqlitePool, SqlitePool)> {
     if let Some(folder) = options.get_filename().parent().filter(|folder| *folder != Path::new("")) {
-        std::fs::create_dir_all(folder)?;
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        // What is in it is nobody else's on this machine.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder)?;
     }
     let options = options
         .clone()

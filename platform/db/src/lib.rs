@@ -4,6 +4,7 @@ mod connect;
 mod dialect;
 mod error;
 pub mod migrate;
+mod page;
 mod point;
 mod settings;
 #[cfg(feature = "testing")]
@@ -14,6 +15,7 @@ pub use connect::{Db, DbOptions};
 pub use dialect::{Dialect, PgTerms, like_prefix};
 pub use error::{DbProblem, unique_violation};
 pub use migrate::{Migration, Migrator, Steps};
+pub use page::page;
 pub use point::{PointRow, PointValue};
 pub use settings::{DatabaseSettings, MigrateOnStart};
 pub use unit::{UnitWork, WriteUnit};
