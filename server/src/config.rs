@@ -64,7 +64,11 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => {}
             Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
         }
-        sources.add_environment(std::env::vars(), aliases);
+        // Names and values that are not text are not ours.
+        let variables = std::env::vars_os();
+        let texts =
+            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        sources.add_environment(texts, aliases);
         Ok(Self { sources, offline: false })
     }
 
@@ -115,7 +119,7 @@ fn kept_key(database_url: &str, rng: &dyn Rng) -> anyhow::Result<RootKey> {
         return Ok(RootKey::new(&key));
     }
     if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).with_context(failed)?;
+        mainstay_db::create_private_folder(folder).with_context(failed)?;
     }
     let key: String = rng.bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
     // Written beside and then linked: the name never leads to half a key, and of
@@ -133,7 +137,13 @@ fn kept_key(database_url: &str, rng: &dyn Rng) -> anyhow::Result<RootKey> {
     match linked {
         Ok(()) => Ok(RootKey::new(&key)),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Ok(RootKey::new(&read().with_context(failed)?))
+            let key = read().with_context(failed)?;
+            anyhow::ensure!(
+                !key.is_empty(),
+                "the development secret in {} is empty; delete the file",
+                file.display()
+            );
+            Ok(RootKey::new(&key))
         }
         Err(error) => Err(error).with_context(failed),
     }

@@ -119,7 +119,8 @@ fn print_banner(backend: &Backend, address: SocketAddr, started: Instant, demo: 
     if backend.telemetry.format == LogFormat::Json {
         // Who asked for JSON gets nothing else.
         tracing::info!(%address, started_ms = started.elapsed().as_millis(), "ready");
-        lines.iter().for_each(|line| tracing::warn!("{line}"));
+        // Not into the log: among them may be the one-time token that makes an administrator.
+        lines.iter().for_each(|line| eprintln!("{line}"));
         return;
     }
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };

@@ -1,5 +1,7 @@
 //! Accounts over HTTP.
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -247,10 +249,10 @@ async fn issue_token(
     request: Request,
 ) -> Result<Response, Problem> {
     let form = extract::form_pairs(request).await?;
-    let mut repeated =
-        form.iter().enumerate().filter(|(i, (name, _))| form[..*i].iter().any(|(other, _)| other == name));
-    if let Some((_, (name, _))) = repeated.next() {
-        return Ok(OAuthError::because("invalid_request", format!("{name} is given twice")));
+    let mut names = HashSet::new();
+    if let Some((name, _)) = form.iter().find(|(name, _)| !names.insert(name.as_str())) {
+        let shown: String = name.chars().take(100).collect();
+        return Ok(OAuthError::because("invalid_request", format!("{shown} is given twice")));
     }
     let get = |name: &str| {
         form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
@@ -283,6 +285,7 @@ async fn issue_token(
 /// The caller's own account.
 #[utoipa::path(get, path = "/auth/me", responses(
     (status = 200, description = "The account", body = UserView, headers(("ETag" = String, description = "Its version"))),
+    (status = 304, description = "Nothing changed since the ETag in If-None-Match"),
 ))]
 async fn get_me(State(accounts): State<Accounts>, caller: Caller) -> Result<Tagged<UserView>, Problem> {
     let user = accounts.get(caller.require_user()?.user_id).await?;

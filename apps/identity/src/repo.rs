@@ -1,8 +1,10 @@
 //! Queries. They take a connection and never begin a transaction.
 
+use std::sync::LazyLock;
+
 use mainstay_auth::{Role, Roles};
 use mainstay_core::{Timestamp, UserId};
-use mainstay_db::Db;
+use mainstay_db::{Db, PointQuery};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, JoinType, Query};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _,
@@ -115,6 +117,22 @@ pub(crate) async fn insert_session(
     Ok(())
 }
 
+static SESSION_ROLES: LazyLock<PointQuery> = LazyLock::new(|| {
+    let column = |table: &'static str, name: &'static str| Expr::col((Alias::new(table), Alias::new(name)));
+    let of_session = column("users", "id").equals((Alias::new("sessions"), Alias::new("user_id")));
+    PointQuery::new(
+        Query::select()
+            .expr(column("users", "roles"))
+            .from(Alias::new("sessions"))
+            .join(JoinType::InnerJoin, Alias::new("users"), of_session)
+            .and_where(column("sessions", "id").eq(Uuid::nil()))
+            .and_where(column("sessions", "user_id").eq(Uuid::nil()))
+            .and_where(column("sessions", "revoked_at").is_null())
+            .and_where(column("sessions", "expires_at").gt(0_i64))
+            .and_where(column("users", "is_active").eq(true)),
+    )
+});
+
 /// What a token's session allows now: the user's roles. `None` if the session
 /// or the user may not act any more.
 pub(crate) async fn session_roles(
@@ -123,22 +141,8 @@ pub(crate) async fn session_roles(
     user: UserId,
     now: Timestamp,
 ) -> Result<Option<Roles>, DbErr> {
-    let column = |table: &'static str, name: &'static str| Expr::col((Alias::new(table), Alias::new(name)));
-    let select = Query::select()
-        .expr(column("users", "roles"))
-        .from(Alias::new("sessions"))
-        .join(
-            JoinType::InnerJoin,
-            Alias::new("users"),
-            column("users", "id").equals((Alias::new("sessions"), Alias::new("user_id"))),
-        )
-        .and_where(column("sessions", "id").eq(session.uuid()))
-        .and_where(column("sessions", "user_id").eq(user.uuid()))
-        .and_where(column("sessions", "revoked_at").is_null())
-        .and_where(column("sessions", "expires_at").gt(now.millis()))
-        .and_where(column("users", "is_active").eq(true))
-        .to_owned();
-    let row = db.primary_point(&select).await?;
+    let values = [session.uuid().into(), user.uuid().into(), now.millis().into(), true.into()];
+    let row = db.primary_point(&SESSION_ROLES, &values).await?;
     row.map(|row| row.get::<String>("roles").map(|text| Roles::from_text(&text))).transpose()
 }
 
@@ -166,6 +170,23 @@ pub(crate) async fn insert_one_time_token(
 ) -> Result<(), DbErr> {
     row.into_active_model().insert(connection).await?;
     Ok(())
+}
+
+/// Whether a one-time token would be accepted at this moment.
+pub(crate) async fn has_one_time_token(
+    connection: &impl ConnectionTrait,
+    purpose: &str,
+    token_hash: &str,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let found = one_time_token::Entity::find()
+        .filter(one_time_token::Column::Purpose.eq(purpose))
+        .filter(one_time_token::Column::TokenHash.eq(token_hash))
+        .filter(one_time_token::Column::UsedAt.is_null())
+        .filter(one_time_token::Column::ExpiresAt.gt(now.millis()))
+        .one(connection)
+        .await?;
+    Ok(found.is_some())
 }
 
 /// Uses a one-time token up. False if it is unknown, used or expired: of many

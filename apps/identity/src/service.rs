@@ -12,9 +12,11 @@ use mainstay_core::{Actor, Clock, Faults, Ids, Patch, Rng, UserId};
 use mainstay_db::{Db, UnitWork, unique_violation};
 use mainstay_http::{ETag, IfMatch};
 use sea_orm::DbErr;
+use unicode_normalization::UnicodeNormalization as _;
 use uuid::Uuid;
 
 use crate::domain::{Email, NewPassword, Password, SessionId, User, Username};
+use crate::entity::user;
 use crate::error::AccountError;
 use crate::keys::KeyStore;
 use crate::repo::{self, Credentials};
@@ -186,10 +188,8 @@ impl Accounts {
         device: Device,
     ) -> Result<Grant, AccountError> {
         let found = match name {
-            LoginName::Email(email) => repo::find_by_email(self.db.primary(), &email.to_lowercase()).await?,
-            LoginName::Username(name) => {
-                repo::find_by_username(self.db.primary(), &name.to_lowercase()).await?
-            }
+            LoginName::Email(email) => repo::find_by_email(self.db.primary(), &compared(email)).await?,
+            LoginName::Username(name) => repo::find_by_username(self.db.primary(), &compared(name)).await?,
         };
         let hash = found.as_ref().and_then(|found| found.password_hash.as_deref());
         let right = self.passwords.verify(password.expose(), hash).await?;
@@ -221,20 +221,25 @@ impl Accounts {
         patch: ProfilePatch,
         condition: &IfMatch,
     ) -> Result<User, AccountError> {
-        let unit = self.db.write(actor).await?;
-        let mut user = repo::find_user(&unit, id).await?.ok_or(AccountError::Gone)?;
-        condition.check(ETag(user.version)).map_err(AccountError::Precondition)?;
-        let ProfilePatch { username, name } = patch;
-        if let Patch::Set(username) = username {
-            user.username = username.as_str().to_owned();
-        }
-        user.name = name.over(user.name);
-        if !repo::update_profile(&unit, &user, self.clock.now()).await.map_err(taken)? {
-            return Err(AccountError::Stale);
-        }
-        unit.commit().await?;
-        user.version += 1;
-        Ok(user)
+        let (patch, now) = (&patch, self.clock.now());
+        // It reads, then decides: of two at once, the second starts again from what the first left.
+        let change = self.db.write_retrying(actor, move |unit| {
+            UnitWork::new(async move {
+                let mut user = repo::find_user(unit, id).await?.ok_or(AccountError::Gone)?;
+                condition.check(ETag(user.version)).map_err(AccountError::Precondition)?;
+                let ProfilePatch { username, name } = patch.clone();
+                if let Patch::Set(username) = username {
+                    user.username = username.as_str().to_owned();
+                }
+                user.name = name.over(user.name);
+                if !repo::update_profile(unit, &user, now).await.map_err(taken)? {
+                    return Err(AccountError::Stale);
+                }
+                user.version += 1;
+                Ok(user)
+            })
+        });
+        change.await
     }
 
     /// The public keys of access tokens.
@@ -259,31 +264,51 @@ impl Accounts {
         new.password
             .check_for(self.settings.password_min_length, &[new.email.as_str(), new.email.local()])
             .map_err(|invalid| AccountError::Invalid(Faults::one("password", invalid.code, invalid.message)))?;
+        let token_hash = &token_hash(token);
+        // A made-up token is not worth a hash; whether a good one is still good is decided below.
+        if !repo::has_one_time_token(self.db.primary(), SETUP, token_hash, self.clock.now()).await? {
+            return Err(AccountError::TokenInvalid);
+        }
         let hash = self.passwords.hash(new.password.expose()).await?;
-        let username = new.username.clone().unwrap_or_else(|| Username::derive(new.email.local(), None));
-        let row = repo::user_row(
-            self.ids.make(),
-            (new.email.as_str().to_owned(), new.email.normalized()),
-            (username.as_str().to_owned(), username.normalized()),
-            new.name,
-            hash,
-            Roles::of(&[Role::Admin]),
-            Some(self.clock.now()),
-            self.clock.now(),
-        );
-        let (row, token_hash, now) = (&row, &token_hash(token), self.clock.now());
+        for attempt in 0..5_u8 {
+            let username = Username::derive(new.email.local(), (attempt > 0).then(|| self.suffix()));
+            let row = &repo::user_row(
+                self.ids.make(),
+                (new.email.as_str().to_owned(), new.email.normalized()),
+                (username.as_str().to_owned(), username.normalized()),
+                new.name.clone(),
+                hash.clone(),
+                Roles::of(&[Role::Admin]),
+                Some(self.clock.now()),
+                self.clock.now(),
+            );
+            match self.insert_first_admin(actor, token_hash, row).await {
+                // The name was made, not chosen: whoever holds it must not block the setup.
+                Err(AccountError::UsernameTaken) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(AccountError::UsernameTaken)
+    }
+
+    async fn insert_first_admin(
+        &self,
+        actor: &Actor,
+        token_hash: &str,
+        row: &user::Model,
+    ) -> Result<User, AccountError> {
+        let now = self.clock.now();
         // Two tokens of two nodes, used at the same moment, must not make two first administrators.
-        self.db
-            .write_retrying(actor, move |unit| {
-                UnitWork::new(async move {
-                    let first = !repo::has_admin(unit).await?;
-                    if !first || !repo::use_one_time_token(unit, SETUP, token_hash, now).await? {
-                        return Err(AccountError::TokenInvalid);
-                    }
-                    repo::insert_user(unit, row.clone()).await.map_err(taken)
-                })
+        let insert = self.db.write_retrying(actor, move |unit| {
+            UnitWork::new(async move {
+                let first = !repo::has_admin(unit).await?;
+                if !first || !repo::use_one_time_token(unit, SETUP, token_hash, now).await? {
+                    return Err(AccountError::TokenInvalid);
+                }
+                repo::insert_user(unit, row.clone()).await.map_err(taken)
             })
-            .await?;
+        });
+        insert.await?;
         Ok(Credentials::from(row.clone()).user)
     }
 }
@@ -296,6 +321,11 @@ fn taken(error: DbErr) -> AccountError {
     } else {
         error.into()
     }
+}
+
+/// A name as the index holds it: composed as at registration, without case.
+fn compared(name: &str) -> String {
+    name.nfc().collect::<String>().to_lowercase()
 }
 
 /// How a one-time token is kept: it has enough randomness of its own for a plain hash.

@@ -165,8 +165,9 @@ impl Tokens {
         let reading =
             keys.iter().map(|key| (key.kid.clone(), DecodingKey::from_ed_der(&key.public))).collect();
         let jwks = keys.iter().map(SigningKey::jwk).collect();
-        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = Keys { signing, reading, jwks };
-        // A retired key's tokens must not live on in memory.
+        let mut current = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Keys { signing, reading, jwks };
+        // A retired key's tokens must not live on in memory: forgotten before anybody can read with the new keys.
         self.0.good.invalidate_all();
     }
 
@@ -219,7 +220,13 @@ impl Tokens {
         hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
         let claims = match self.0.good.get(&hash) {
             Some(claims) => claims,
-            None => Arc::new(self.check(token)?),
+            None => {
+                let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+                let claims = Arc::new(self.check(token, &keys)?);
+                // While the keys are held: they can't be retired between the check and the remembering.
+                self.0.good.insert(hash, claims.clone());
+                claims
+            }
         };
         let now = self.0.clock.now();
         if claims.exp + LEEWAY_S <= now.seconds() {
@@ -229,11 +236,10 @@ impl Tokens {
         if claims.iat > now.seconds() + LEEWAY_S {
             return Err(TokenError::Invalid);
         }
-        self.0.good.insert(hash, claims.clone());
         Ok(claims)
     }
 
-    fn check(&self, token: &str) -> Result<Claims, TokenError> {
+    fn check(&self, token: &str, keys: &Keys) -> Result<Claims, TokenError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
         if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some("at+jwt") {
             return Err(TokenError::Invalid);
@@ -244,7 +250,6 @@ impl Tokens {
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // The library would ask the system's clock; ours is given.
         rules.validate_exp = false;
-        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
         let key = header.kid.as_ref().and_then(|kid| keys.reading.get(kid)).ok_or(TokenError::Invalid)?;
         let data = jsonwebtoken::decode::<Claims>(token, key, &rules).map_err(|_| TokenError::Invalid)?;
         Ok(data.claims)

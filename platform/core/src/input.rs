@@ -437,8 +437,12 @@ impl<'a> Reader<'a> {
             if self.known.contains(&name) {
                 continue;
             }
-            let nearest = self
-                .known
+            if self.faults.is_full() {
+                break;
+            }
+            // Distances to a name of a megabyte would cost seconds; nobody misspells that far.
+            let candidates: &[&str] = if name.len() <= 64 { &self.known } else { &[] };
+            let nearest = candidates
                 .iter()
                 .map(|known| (strsim::damerau_levenshtein(known, name), known))
                 .filter(|(distance, _)| *distance <= 2)

@@ -161,11 +161,16 @@ impl Faults {
 
     /// Adds a fault.
     pub fn add(&mut self, field: impl Into<String>, code: &'static str, message: impl Into<String>) {
-        // A body of a million unknown fields must not become an answer of a hundred megabytes.
-        const MOST: usize = 100;
-        if self.0.len() < MOST {
+        if !self.is_full() {
             self.0.push(Fault { field: field.into(), code: code.into(), message: message.into() });
         }
+    }
+
+    /// Whether further faults are not kept: a body of a million unknown fields must
+    /// not become an answer of a hundred megabytes.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= 100
     }
 
     /// The faults.

@@ -8,10 +8,9 @@ use std::time::Duration;
 use mainstay_core::{Actor, Clock, Rng, settings::expose};
 use mainstay_telemetry::prometheus_client::metrics::{counter::Counter, gauge::Gauge, histogram::Histogram};
 use mainstay_telemetry::{Metrics, latency_buckets};
-use sea_orm::sea_query::SelectStatement;
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DbErr, IsolationLevel, SqliteTransactionMode,
-    SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions, TransactionTrait as _,
+    SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions, TransactionTrait as _, Value,
 };
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
@@ -19,7 +18,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, PgPool, SqlitePool};
 
 use crate::error::is_retryable;
-use crate::point::{PointRow, PostgresReader, SqliteReader};
+use crate::point::{PointQuery, PointRow, PostgresReader, SqliteReader};
 use crate::{DatabaseSettings, Dialect, UnitWork, WriteUnit};
 
 /// What a [`Db`] is built from.
@@ -93,7 +92,8 @@ impl Db {
             let options = postgres_options(options, &settings);
             let (for_points, others) = shares(settings.max_connections);
             let patience = Duration::from_secs(settings.acquire_timeout_s);
-            let point = PostgresReader::new(options.clone(), for_points as usize, patience, times.clone());
+            let point =
+                PostgresReader::new(options.clone(), for_points as usize, patience, times.clone(), slow);
             let pool = postgres_pool(options, others, patience);
             pool_metrics(&metrics, {
                 let pool = pool.clone();
@@ -158,25 +158,34 @@ impl Db {
         &self.0.reader
     }
 
-    /// The row that `select` finds by a key, for the hottest paths; like
+    /// The row that `query` finds by a key, for the hottest paths; like
     /// [`Db::read`] on behalf of `actor`. On SQLite it runs on the caller's thread,
     /// in a tenth of the time that a trip to a connection's thread takes; so it
     /// must be served by an index and look at a handful of rows.
     ///
     /// # Errors
-    /// If the database fails.
-    pub async fn point(&self, _actor: &Actor, select: &SelectStatement) -> Result<Option<PointRow>, DbErr> {
-        self.primary_point(select).await
+    /// If the database fails, or `values` are not as many as the query has places.
+    pub async fn point(
+        &self,
+        _actor: &Actor,
+        query: &'static PointQuery,
+        values: &[Value],
+    ) -> Result<Option<PointRow>, DbErr> {
+        self.primary_point(query, values).await
     }
 
     /// The same in the latest committed state, whoever asks; like [`Db::primary`].
     ///
     /// # Errors
-    /// If the database fails.
-    pub async fn primary_point(&self, select: &SelectStatement) -> Result<Option<PointRow>, DbErr> {
+    /// As [`Db::point`].
+    pub async fn primary_point(
+        &self,
+        query: &'static PointQuery,
+        values: &[Value],
+    ) -> Result<Option<PointRow>, DbErr> {
         match &self.0.point {
-            PointReader::Sqlite(reader) => reader.find(select),
-            PointReader::Postgres(reader) => reader.find(select).await,
+            PointReader::Sqlite(reader) => reader.find(query, values),
+            PointReader::Postgres(reader) => reader.find(query, values).await,
         }
     }
 
@@ -241,7 +250,10 @@ impl Db {
         Duration::from_millis(1 + random % bound)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place where transactions begin")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where transactions begin, each in a task that outlives its caller"
+    )]
     async fn begin(&self, actor: &Actor, isolation: Option<IsolationLevel>) -> Result<WriteUnit, DbErr> {
         let options = match self.0.dialect {
             Dialect::Sqlite => TransactionOptions {
@@ -252,7 +264,12 @@ impl Db {
                 TransactionOptions { isolation_level: isolation, ..TransactionOptions::default() }
             }
         };
-        let transaction = self.0.writer.begin_with_options(options).await?;
+        // BEGIN runs to its end even if the caller is gone: cut off in the middle, neither driver would know
+        // that a transaction is open, and the next user of the connection would be in it.
+        let writer = self.0.writer.clone();
+        let begun = tokio::spawn(async move { writer.begin_with_options(options).await }).await;
+        let transaction =
+            begun.map_err(|_| DbErr::Custom("the transaction could not begin".to_owned()))??;
         Ok(WriteUnit::new(transaction, actor.clone(), self.0.dialect))
     }
 
@@ -311,12 +328,7 @@ fn sqlite_pools(
     settings: &DatabaseSettings,
 ) -> std::io::Result<(SqlitePool, SqlitePool)> {
     if let Some(folder) = options.get_filename().parent().filter(|folder| *folder != Path::new("")) {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        // What is in it is nobody else's on this machine.
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder)?;
+        create_private_folder(folder)?;
     }
     let options = options
         .clone()
@@ -338,6 +350,19 @@ fn sqlite_pools(
     // Readers are threads on the same cores: more of them than this only switch among each other.
     let readers = settings.max_connections.min(2 * cores());
     Ok((pool(readers).connect_lazy_with(options.clone()), pool(1).connect_lazy_with(options)))
+}
+
+/// Makes a folder, and those above it, that only this user of the machine can
+/// look into. One that is there already stays as it is.
+///
+/// # Errors
+/// If it can't be made.
+pub fn create_private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 fn cores() -> u32 {

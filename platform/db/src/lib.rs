@@ -11,11 +11,11 @@ mod settings;
 pub mod testing;
 mod unit;
 
-pub use connect::{Db, DbOptions};
+pub use connect::{Db, DbOptions, create_private_folder};
 pub use dialect::{Dialect, PgTerms, like_prefix};
 pub use error::{DbProblem, unique_violation};
 pub use migrate::{Migration, Migrator, Steps};
 pub use page::page;
-pub use point::{PointRow, PointValue};
+pub use point::{PointQuery, PointRow, PointValue};
 pub use settings::{DatabaseSettings, MigrateOnStart};
 pub use unit::{UnitWork, WriteUnit};

@@ -14,7 +14,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use mainstay_telemetry::prometheus_client::metrics::histogram::Histogram;
@@ -25,8 +25,38 @@ use sea_orm::sea_query::{PostgresQueryBuilder, SelectStatement, SqliteQueryBuild
 use sea_orm::sqlx::types::chrono::NaiveDate;
 use sea_orm::{DbErr, RuntimeErr, Value};
 use sqlx::postgres::{PgConnectOptions, PgRow, Postgres};
-use sqlx::{AssertSqlSafe, Connection as _, Decode, PgConnection, Row as _, Type};
+use sqlx::{Connection as _, Decode, PgConnection, Row as _, Type};
 use tokio::sync::Semaphore;
+
+/// A point read, written out once: building a statement costs as much as
+/// running it. Keep it in a `static`.
+///
+/// ```
+/// use std::sync::LazyLock;
+/// use mainstay_db::PointQuery;
+/// use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Query};
+///
+/// static BY_ID: LazyLock<PointQuery> = LazyLock::new(|| {
+///     // The value only holds a place: the real one is given with each read.
+///     let by_id = Expr::col(Alias::new("id")).eq(0_i64);
+///     PointQuery::new(Query::select().column(Alias::new("title")).from(Alias::new("books")).and_where(by_id))
+/// });
+/// ```
+#[derive(Debug)]
+pub struct PointQuery {
+    sqlite: String,
+    postgres: String,
+    columns: OnceLock<Vec<String>>,
+}
+
+impl PointQuery {
+    /// Writes `select` out for every database. Its values hold places.
+    #[must_use]
+    pub fn new(select: &SelectStatement) -> Self {
+        let (sqlite, postgres) = (select.build(SqliteQueryBuilder).0, select.build(PostgresQueryBuilder).0);
+        Self { sqlite, postgres, columns: OnceLock::new() }
+    }
+}
 
 /// A row that a point read found. Columns are read by name.
 #[derive(Debug)]
@@ -34,7 +64,7 @@ pub struct PointRow(Inner);
 
 #[derive(Debug)]
 enum Inner {
-    Here { names: Vec<String>, values: Vec<Stored> },
+    Here { query: &'static PointQuery, values: Vec<Stored> },
     There(PgRow),
 }
 
@@ -46,8 +76,9 @@ impl PointRow {
     pub fn get<T: PointValue>(&self, column: &str) -> Result<T, DbErr> {
         match &self.0 {
             Inner::There(row) => row.try_get(column).map_err(refused),
-            Inner::Here { names, values } => {
-                let index = names.iter().position(|name| name == column);
+            Inner::Here { query, values } => {
+                let index =
+                    query.columns.get().and_then(|names| names.iter().position(|name| name == column));
                 let value = index.and_then(|index| values.get(index));
                 value.and_then(T::from_sqlite).ok_or_else(|| {
                     DbErr::Type(format!("the column {column} is not there or of another type"))
@@ -131,18 +162,21 @@ impl SqliteReader {
         Ok(connection)
     }
 
-    /// The first row that `select` finds.
-    pub(crate) fn find(&self, select: &SelectStatement) -> Result<Option<PointRow>, DbErr> {
+    /// The first row that `query` finds.
+    pub(crate) fn find(
+        &self,
+        query: &'static PointQuery,
+        values: &[Value],
+    ) -> Result<Option<PointRow>, DbErr> {
         let started = Instant::now();
-        let (sql, values) = select.build(SqliteQueryBuilder);
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = idle.map_or_else(|| self.connect(), Ok).map_err(failed)?;
-        let row = first_row(&connection, &sql, &values.0)?;
+        let row = first_row(&connection, query, values)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         let took = started.elapsed();
         self.times.observe(took.as_secs_f64());
         if took >= self.slow {
-            tracing::warn!(duration_ms = took.as_millis(), sql, "slow point read");
+            tracing::warn!(duration_ms = took.as_millis(), sql = query.sqlite, "slow point read");
         }
         Ok(row)
     }
@@ -156,19 +190,33 @@ impl fmt::Debug for SqliteReader {
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
 fn failed(error: rusqlite::Error) -> DbErr {
-    DbErr::Query(RuntimeErr::Internal(error.to_string()))
+    use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked};
+    let cause = RuntimeErr::Internal(error.to_string());
+    match error.sqlite_error_code() {
+        // The database is away for the moment, not at fault.
+        Some(CannotOpen | DatabaseBusy | DatabaseLocked) => DbErr::Conn(cause),
+        _ => DbErr::Query(cause),
+    }
 }
 
-fn first_row(connection: &Connection, sql: &str, values: &[Value]) -> Result<Option<PointRow>, DbErr> {
-    let mut prepared = connection.prepare_cached(sql).map_err(failed)?;
+fn first_row(
+    connection: &Connection,
+    query: &'static PointQuery,
+    values: &[Value],
+) -> Result<Option<PointRow>, DbErr> {
+    let mut prepared = connection.prepare_cached(&query.sqlite).map_err(failed)?;
+    if prepared.parameter_count() != values.len() {
+        return Err(DbErr::Custom("a point read has another number of values than places".to_owned()));
+    }
     for (index, value) in values.iter().enumerate() {
         prepared.raw_bind_parameter(index + 1, parameter(value)?).map_err(failed)?;
     }
-    let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let columns =
+        query.columns.get_or_init(|| prepared.column_names().into_iter().map(str::to_owned).collect()).len();
     let mut rows = prepared.raw_query();
     let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
-    let values = (0..names.len()).map(|index| row.get(index)).collect::<Result<_, _>>().map_err(failed)?;
-    Ok(Some(PointRow(Inner::Here { names, values })))
+    let values = (0..columns).map(|index| row.get(index)).collect::<Result<_, _>>().map_err(failed)?;
+    Ok(Some(PointRow(Inner::Here { query, values })))
 }
 
 /// A parameter as sqlx would bind it.
@@ -196,11 +244,18 @@ pub(crate) struct PostgresReader {
     idle: Mutex<Vec<(PgConnection, Instant)>>,
     patience: Duration,
     times: Histogram,
+    slow: Duration,
 }
 
 impl PostgresReader {
-    pub(crate) fn new(options: PgConnectOptions, most: usize, patience: Duration, times: Histogram) -> Self {
-        Self { options, permits: Semaphore::new(most), idle: Mutex::default(), patience, times }
+    pub(crate) fn new(
+        options: PgConnectOptions,
+        most: usize,
+        patience: Duration,
+        times: Histogram,
+        slow: Duration,
+    ) -> Self {
+        Self { options, permits: Semaphore::new(most), idle: Mutex::default(), patience, times, slow }
     }
 
     pub(crate) fn close(&self) {
@@ -225,32 +280,35 @@ impl PostgresReader {
         }
     }
 
-    /// The first row that `select` finds.
-    pub(crate) async fn find(&self, select: &SelectStatement) -> Result<Option<PointRow>, DbErr> {
+    /// The first row that `query` finds.
+    pub(crate) async fn find(
+        &self,
+        query: &'static PointQuery,
+        values: &[Value],
+    ) -> Result<Option<PointRow>, DbErr> {
         let started = Instant::now();
-        let (sql, values) = select.build(PostgresQueryBuilder);
         let timed_out = |_| DbErr::ConnectionAcquire(sea_orm::ConnAcquireErr::Timeout);
         let _permit = tokio::time::timeout(self.patience, self.permits.acquire()).await.map_err(timed_out)?;
         let rested = self.rested().await;
         let was_rested = rested.is_some();
-        let mut outcome = self.ask(rested, &sql, &values.0).await;
+        let mut outcome = self.ask(rested, &query.postgres, values).await;
         // A rested connection may have died meanwhile (the server was restarted). Reading again is safe.
-        if was_rested
-            && outcome
-                .as_ref()
-                .is_err_and(|error| matches!(error, sqlx::Error::Io(_) | sqlx::Error::Database(_)))
-        {
+        if was_rested && outcome.as_ref().is_err_and(may_be_the_connection) {
             self.close();
-            outcome = self.ask(None, &sql, &values.0).await;
+            outcome = self.ask(None, &query.postgres, values).await;
         }
-        self.times.observe(started.elapsed().as_secs_f64());
+        let took = started.elapsed();
+        if took >= self.slow {
+            tracing::warn!(duration_ms = took.as_millis(), sql = query.postgres, "slow point read");
+        }
+        self.times.observe(took.as_secs_f64());
         outcome.map(|row| row.map(|row| PointRow(Inner::There(row)))).map_err(refused)
     }
 
     async fn ask(
         &self,
         rested: Option<PgConnection>,
-        sql: &str,
+        sql: &'static str,
         values: &[Value],
     ) -> Result<Option<PgRow>, sqlx::Error> {
         let mut connection = match rested {
@@ -259,7 +317,7 @@ impl PostgresReader {
                 .await
                 .map_err(|_| sqlx::Error::PoolTimedOut)??,
         };
-        let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+        let mut query = sqlx::query(sql);
         for value in values {
             query = match value {
                 Value::Bool(value) => query.bind(*value),
@@ -281,6 +339,13 @@ impl PostgresReader {
         self.idle().push((connection, Instant::now()));
         Ok(row)
     }
+}
+
+/// Whether a new connection may answer where this one did not: it broke, the
+/// server ended it, or what it had prepared no longer fits the table.
+fn may_be_the_connection(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(error, sqlx::Error::Io(_)) || code.is_some_and(|code| code.starts_with("57P") || code == "0A000")
 }
 
 impl fmt::Debug for PostgresReader {

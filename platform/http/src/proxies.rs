@@ -54,22 +54,28 @@ impl TrustedProxies {
     }
 }
 
+/// Each hop, leftmost first; `None` for one that can't be read as an address.
+///
+/// Where `X-Forwarded-For` is there, `Forwarded` is not asked, whatever the former
+/// holds: a proxy that writes one of them passes the other on as the client made it.
 fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    let values = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    let listed: Vec<_> =
-        values("x-forwarded-for").flat_map(|value| value.split(',')).map(|hop| address(hop.trim())).collect();
-    if !listed.is_empty() {
-        return listed;
+    let elements = |name: &str| {
+        let values = headers.get_all(name).iter();
+        let texts = values.map(|value| value.to_str().unwrap_or("unreadable").to_owned());
+        texts
+            .flat_map(|value| value.split(',').map(|one| one.trim().to_owned()).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
+    if headers.contains_key("x-forwarded-for") {
+        return elements("x-forwarded-for").iter().map(|hop| address(hop)).collect();
     }
-    values("forwarded")
-        .flat_map(|value| value.split(','))
-        .map(|element| {
-            element.split(';').find_map(|pair| {
-                let (name, value) = pair.split_once('=')?;
-                name.trim().eq_ignore_ascii_case("for").then(|| address(value.trim().trim_matches('"')))?
-            })
+    let of_element = |element: &String| {
+        element.split(';').find_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("for").then(|| address(value.trim().trim_matches('"')))?
         })
-        .collect()
+    };
+    elements("forwarded").iter().map(of_element).collect()
 }
 
 /// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
@@ -117,6 +123,15 @@ mod tests {
             "2001:db8::7"
         );
         assert_eq!(client("::ffff:10.0.0.1", &[("forwarded", "For=203.0.113.9")]), "203.0.113.9");
+    }
+
+    #[test]
+    fn an_unreadable_header_does_not_open_the_other_one() {
+        let proxies = TrustedProxies::parse(&["10.0.0.0/8".to_owned()]).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", http::HeaderValue::from_bytes(b"\xff").unwrap());
+        headers.append("forwarded", "for=1.2.3.4".parse().unwrap());
+        assert_eq!(proxies.client("10.0.0.1".parse().unwrap(), &headers).to_string(), "10.0.0.1");
     }
 
     #[test]

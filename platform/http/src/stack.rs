@@ -140,11 +140,12 @@ impl Stack {
     /// The router with the whole stack before it.
     pub fn wrap(&self, router: Router) -> Router {
         let router = router.fallback(|| async { NOT_FOUND.because("Nothing is at this address.") });
-        let router = match &self.0.cors {
+        let router = router.layer(compression()).layer(from_fn_with_state(self.clone(), pass));
+        // Outermost: a browser must be let to read refusals too.
+        match &self.0.cors {
             Some(cors) => router.layer(cors.clone()),
             None => router,
-        };
-        router.layer(compression()).layer(from_fn_with_state(self.clone(), pass))
+        }
     }
 }
 

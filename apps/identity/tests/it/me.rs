@@ -40,3 +40,23 @@ async fn roles_can_not_be_given_to_oneself() {
     let reply = app.user().await.patch(ME, &[], json!({"roles": ["admin"], "email_verified": true})).await;
     assert_eq!(reply.faults(), [("roles", "unknown_field"), ("email_verified", "unknown_field")]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn changes_without_a_condition_do_not_refuse_each_other() {
+    let app = TestApp::boot(|backend| backend).await;
+    let ada = app.user().await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let ada = ada.clone();
+        tasks.spawn(async move {
+            ada.patch(ME, &[], json!({"name": format!("Ada {number}")})).await.status.as_u16()
+        });
+    }
+    let statuses = tasks.join_all().await;
+    assert!(statuses.iter().all(|status| *status == 200 || *status == 503), "{statuses:?}");
+    assert!(statuses.contains(&200));
+    assert_eq!(
+        ada.get(ME).await.header("etag"),
+        format!("\"{}\"", 1 + statuses.iter().filter(|s| **s == 200).count())
+    );
+}

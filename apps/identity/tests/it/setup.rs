@@ -59,3 +59,16 @@ async fn no_token_is_printed_while_there_is_an_administrator() {
     let again = app.boot_again(|backend| backend.with(Identity::new)).await;
     assert!(again.is_empty(), "{again:?}");
 }
+
+#[tokio::test]
+async fn whoever_holds_the_derived_name_does_not_block_the_setup() {
+    let (app, token) = boot().await;
+    let stranger = json!({"email": "x@example.com", "password": "a fine engine", "username": "ada"});
+    assert_eq!(app.anonymous().post("/api/v1/auth/register", stranger).await.status, 201);
+
+    let body = json!({"token": token, "email": "ada@example.com", "password": "a fine engine"});
+    let reply = app.anonymous().post("/api/v1/setup", body).await;
+
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    assert_ne!(reply.json["username"], "ada");
+}

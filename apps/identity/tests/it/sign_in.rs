@@ -126,3 +126,29 @@ async fn the_public_keys_verify_what_was_signed() {
     assert!(key.get("d").is_none(), "the private half stays private");
     assert!(reply.header("cache-control").contains("public"));
 }
+
+#[tokio::test]
+async fn a_name_signs_in_however_its_accents_are_composed() {
+    let (_app, caller) = boot().await;
+    let body = json!({"email": "a@example.com", "password": "a fine engine", "username": "andre\u{301}"});
+    assert_eq!(caller.post("/api/v1/auth/register", body).await.status, 201);
+    for name in ["andre\u{301}", "andr\u{e9}", "ANDR\u{c9}"] {
+        let reply = caller.post(LOGIN, json!({"username": name, "password": "a fine engine"})).await;
+        assert_eq!(reply.status, 200, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn odd_forms_are_refused_and_cost_nothing() {
+    let (_app, caller) = boot().await;
+    let nul = form(&caller, "grant_type=password&username=a%00b&password=x").await;
+    assert_eq!((nul.status.as_u16(), nul.json["error"].as_str()), (400, Some("invalid_grant")));
+
+    // So many names, compared pair by pair, would take minutes.
+    let many: String = (0..150_000).map(|number| format!("{number:x}&")).collect();
+    let reply = caller.raw(Method::POST, TOKEN, FORM, many).await;
+    assert_eq!((reply.status.as_u16(), reply.json["error"].as_str()), (400, Some("invalid_request")));
+    let key = "x".repeat(900_000);
+    let reply = caller.post(LOGIN, json!({ key: 1 })).await;
+    assert_eq!(reply.status, 422);
+}

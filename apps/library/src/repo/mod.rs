@@ -6,8 +6,10 @@ mod page;
 mod plan_tests;
 mod rank;
 
+use std::sync::LazyLock;
+
 use mainstay_core::{Actor, Page, Paging, Timestamp};
-use mainstay_db::{Db, Dialect, WriteUnit, unique_violation};
+use mainstay_db::{Db, Dialect, PointQuery, WriteUnit, unique_violation};
 use sea_orm::sea_query::{Expr, ExprTrait as _, IntoCondition as _, OnConflict, Query};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
@@ -40,11 +42,13 @@ pub(crate) async fn find(connection: &impl ConnectionTrait, id: BookId) -> Resul
     Ok(Entity::find_by_id(id.number()).one(connection).await?.map(Book::from))
 }
 
+static BY_ID: LazyLock<PointQuery> = LazyLock::new(|| {
+    PointQuery::new(Query::select().columns(Book::COLUMNS).from(Entity).and_where(Column::Id.eq(0_i64)))
+});
+
 /// The same on the hottest path: outside of a unit, one lookup by the primary key.
 pub(crate) async fn look_up(db: &Db, actor: &Actor, id: BookId) -> Result<Option<Book>, DbErr> {
-    let select =
-        Query::select().columns(Book::COLUMNS).from(Entity).and_where(Column::Id.eq(id.number())).to_owned();
-    db.point(actor, &select).await?.map(|row| Book::try_from(&row)).transpose()
+    db.point(actor, &BY_ID, &[id.number().into()]).await?.map(|row| Book::try_from(&row)).transpose()
 }
 
 /// Writes `book` over the state that has `version`. False if it is no longer there.

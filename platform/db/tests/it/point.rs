@@ -1,10 +1,12 @@
 //! Point reads give on every database what an ordinary read gives.
 
+use std::sync::LazyLock;
+
 use mainstay_core::Actor;
 use mainstay_db::testing::TestDatabase;
-use mainstay_db::{Migration, Steps};
+use mainstay_db::{Migration, PointQuery, Steps};
 use sea_orm::prelude::Uuid;
-use sea_orm::sea_query::{Alias, ColumnDef, Expr, ExprTrait as _, Query, SelectStatement, Table};
+use sea_orm::sea_query::{Alias, ColumnDef, Expr, ExprTrait as _, Query, Table};
 use sea_orm::sqlx::types::chrono::NaiveDate;
 use sea_orm::{ConnectionTrait as _, Value};
 
@@ -36,21 +38,18 @@ const THINGS: Migration = Migration {
     },
 };
 
-fn by_id(id: Uuid) -> SelectStatement {
-    Query::select()
-        .columns(["id", "name", "note", "count", "small", "day", "good"].map(Alias::new))
-        .from(Alias::new("things"))
-        .and_where(Expr::col(Alias::new("id")).eq(id))
-        .limit(1)
-        .to_owned()
-}
+static BY_ID: LazyLock<PointQuery> = LazyLock::new(|| {
+    let columns = ["id", "name", "note", "count", "small", "day", "good"].map(Alias::new);
+    let by_id = Expr::col(Alias::new("id")).eq(Uuid::nil());
+    PointQuery::new(Query::select().columns(columns).from(Alias::new("things")).and_where(by_id))
+});
 
 #[tokio::test]
 async fn every_type_comes_back_as_it_was_written() {
     let database = TestDatabase::migrated(&[THINGS]).await;
     let db = database.open();
     let (id, day) = (Uuid::from_u128(7), NaiveDate::from_ymd_opt(1813, 1, 28));
-    assert!(db.primary_point(&by_id(id)).await.unwrap().is_none());
+    assert!(db.primary_point(&BY_ID, &[id.into()]).await.unwrap().is_none());
 
     let unit = db.write(&Actor::system("test")).await.unwrap();
     let values: [Value; 7] = [
@@ -70,7 +69,7 @@ async fn every_type_comes_back_as_it_was_written() {
     unit.execute(&insert).await.unwrap();
     unit.commit().await.unwrap();
 
-    let row = db.primary_point(&by_id(id)).await.unwrap().unwrap();
+    let row = db.primary_point(&BY_ID, &[id.into()]).await.unwrap().unwrap();
     assert_eq!(row.get::<Uuid>("id").unwrap(), id);
     assert_eq!(row.get::<String>("name").unwrap(), "Ünal 'x'");
     assert_eq!(row.get::<Option<String>>("note").unwrap(), None);
@@ -81,4 +80,6 @@ async fn every_type_comes_back_as_it_was_written() {
 
     assert!(row.get::<String>("note").is_err(), "null is no text");
     assert!(row.get::<String>("nothing").is_err(), "there is no such column");
+
+    assert!(db.primary_point(&BY_ID, &[]).await.is_err(), "a value is missing");
 }
