@@ -271,6 +271,10 @@ async fn issue_token(
         return Ok(OAuthError::because("invalid_grant", "wrong name or password"));
     };
     let username = username.trim().to_owned();
+    // PostgreSQL has no NUL in its texts, so nobody is called that.
+    if username.contains('\0') {
+        return Ok(OAuthError::because("invalid_grant", "wrong name or password"));
+    }
     let name =
         if username.contains('@') { LoginName::Email(username) } else { LoginName::Username(username) };
     match accounts.login(&caller.actor(), &name, &password, device(&caller, &headers)).await {
