@@ -118,7 +118,7 @@ fn export(stats: &Arc<ConnectionStats>, metrics: &Metrics) {
 fn print_banner(backend: &Backend, address: SocketAddr, started: Instant, demo: bool, lines: &[String]) {
     if backend.telemetry.format == LogFormat::Json {
         // Who asked for JSON gets nothing else.
-        tracing::info!(%address, started_ms = started.elapsed().as_millis(), "ready");
+        tracing::info!(%address, started_ms = started.elapsed().as_secs_f64() * 1000.0, "ready");
         // Not into the log: among them may be the one-time token that makes an administrator.
         lines.iter().for_each(|line| eprintln!("{line}"));
         return;

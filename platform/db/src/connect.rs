@@ -122,7 +122,7 @@ impl Db {
                 if query.elapsed >= slow {
                     // The template, never the values: those may be anybody's.
                     tracing::warn!(
-                        duration_ms = query.elapsed.as_millis(),
+                        duration_ms = query.elapsed.as_secs_f64() * 1000.0,
                         sql = query.statement.sql,
                         "slow query"
                     );

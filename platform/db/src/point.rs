@@ -176,7 +176,7 @@ impl SqliteReader {
         let took = started.elapsed();
         self.times.observe(took.as_secs_f64());
         if took >= self.slow {
-            tracing::warn!(duration_ms = took.as_millis(), sql = query.sqlite, "slow point read");
+            tracing::warn!(duration_ms = took.as_secs_f64() * 1000.0, sql = query.sqlite, "slow point read");
         }
         Ok(row)
     }
@@ -299,7 +299,11 @@ impl PostgresReader {
         }
         let took = started.elapsed();
         if took >= self.slow {
-            tracing::warn!(duration_ms = took.as_millis(), sql = query.postgres, "slow point read");
+            tracing::warn!(
+                duration_ms = took.as_secs_f64() * 1000.0,
+                sql = query.postgres,
+                "slow point read"
+            );
         }
         self.times.observe(took.as_secs_f64());
         outcome.map(|row| row.map(|row| PointRow(Inner::There(row)))).map_err(refused)
