@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::UserId;
+use crate::{ServiceId, UserId};
 
 /// The id of one request, in every log line and every problem.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +50,8 @@ pub enum ActorKind {
     Anonymous,
     /// A signed-in person.
     User(UserId),
+    /// Another program, with a credential of its own.
+    Service(ServiceId),
     /// Mainstay itself or its operator: a command, a job, a migration. The text names which.
     System(&'static str),
 }
@@ -77,7 +79,19 @@ impl Actor {
     pub const fn user_id(&self) -> Option<UserId> {
         match self.kind {
             ActorKind::User(id) => Some(id),
-            ActorKind::Anonymous | ActorKind::System(_) => None,
+            ActorKind::Anonymous | ActorKind::Service(_) | ActorKind::System(_) => None,
+        }
+    }
+}
+
+/// As events and the audit log name it: `anonymous`, `user/…`, `service/…` or `system/…`.
+impl fmt::Display for ActorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("anonymous"),
+            Self::User(id) => write!(f, "user/{id}"),
+            Self::Service(id) => write!(f, "service/{id}"),
+            Self::System(part) => write!(f, "system/{part}"),
         }
     }
 }

@@ -110,4 +110,6 @@ macro_rules! uuid_ids {
 uuid_ids! {
     /// Names a user account.
     pub struct UserId;
+    /// Names another program that may ask us about tokens.
+    pub struct ServiceId;
 }

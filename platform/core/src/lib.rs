@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod actor;
+mod audit;
 pub mod clock;
+pub mod event;
 pub mod id;
 pub mod input;
 pub mod page;
@@ -12,8 +14,10 @@ pub mod settings;
 pub mod text;
 
 pub use actor::{Actor, ActorKind, RequestId};
+pub use audit::AuditEntry;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use id::{Ids, UserId};
+pub use event::{Event, EventData};
+pub use id::{Ids, ServiceId, UserId};
 pub use input::{Input, Invalid, Patch};
 pub use page::{Page, Paging, Sorting};
 pub use problem::{Fault, Faults, Problem, ProblemKind};

@@ -84,10 +84,13 @@ problems! {
         "The request's address or form cannot be read.";
     /// No valid credentials where some are needed.
     pub UNAUTHENTICATED = 401 "unauthenticated", "Not signed in",
-        "This needs a valid access token: `Authorization: Bearer …`. It is missing, expired, revoked or not one of ours. Sign in again.";
+        "This needs a valid access token or API key: `Authorization: Bearer …`, or a service credential by HTTP Basic where `WWW-Authenticate` says so. It is missing, expired, revoked or not one of ours. Sign in again.";
     /// Signed in, but not allowed.
     pub FORBIDDEN = 403 "forbidden", "Not allowed",
         "You are signed in, but your role does not permit this. Ask an administrator for the role that `detail` names.";
+    /// The API key is good, but was not made for this.
+    pub INSUFFICIENT_SCOPE = 403 "insufficient_scope", "The key's scopes do not cover this",
+        "The API key is valid, but none of its scopes covers this request. `WWW-Authenticate` names the one that would; make a key with it.";
     /// Nothing is at this address.
     pub NOT_FOUND = 404 "not_found", "Not found",
         "Nothing is at this address. Check the path against the API reference.";
