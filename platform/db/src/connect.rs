@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_core::{Actor, Clock, Rng, settings::expose};
+use mainstay_core::{Actor, Clock, Ids, Rng, settings::expose};
 use mainstay_telemetry::prometheus_client::metrics::{counter::Counter, gauge::Gauge, histogram::Histogram};
 use mainstay_telemetry::{Metrics, latency_buckets};
 use sea_orm::{
@@ -19,7 +19,7 @@ use sqlx::{Connection as _, PgPool, SqlitePool};
 
 use crate::error::is_retryable;
 use crate::point::{PointQuery, PointRow, PostgresReader, SqliteReader};
-use crate::{DatabaseSettings, Dialect, UnitWork, WriteUnit};
+use crate::{DatabaseSettings, Dialect, Signals, UnitWork, WriteUnit};
 
 /// What a [`Db`] is built from.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ struct Inner {
     dialect: Dialect,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
+    ids: Ids,
+    signals: Signals,
     retries: Counter,
 }
 
@@ -74,7 +76,7 @@ impl Db {
             Histogram::new(latency_buckets()),
         );
         let slow = Duration::from_millis(settings.slow_query_ms);
-        let (mut reader, mut writer, dialect, point) = if url.starts_with("sqlite:") {
+        let (mut reader, mut writer, dialect, point, signals) = if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url).map_err(|error| refused(&error))?;
             let (reader, writer) = sqlite_pools(&options, &settings).map_err(|error| refused(&error))?;
             pool_metrics(&metrics, {
@@ -86,7 +88,7 @@ impl Db {
             });
             let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool;
             let point = PointReader::Sqlite(SqliteReader::new(options.get_filename(), times.clone(), slow));
-            (connection(reader), connection(writer), Dialect::Sqlite, point)
+            (connection(reader), connection(writer), Dialect::Sqlite, point, Signals::local())
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(url).map_err(|error| refused(&error))?;
             let options = postgres_options(options, &settings);
@@ -94,13 +96,20 @@ impl Db {
             let patience = Duration::from_secs(settings.acquire_timeout_s);
             let point =
                 PostgresReader::new(options.clone(), for_points as usize, patience, times.clone(), slow);
+            let signals = Signals::shared(options.clone());
             let pool = postgres_pool(options, others, patience);
             pool_metrics(&metrics, {
                 let pool = pool.clone();
                 move || vec![("primary", pool.size(), pool.num_idle())]
             });
             let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-            (connection.clone(), connection, Dialect::Postgres, PointReader::Postgres(Box::new(point)))
+            (
+                connection.clone(),
+                connection,
+                Dialect::Postgres,
+                PointReader::Postgres(Box::new(point)),
+                signals,
+            )
         } else {
             return Err(refused(&"must begin with sqlite:// or postgres://"));
         };
@@ -129,7 +138,8 @@ impl Db {
                 }
             });
         }
-        Ok(Self(Arc::new(Inner { reader, writer, point, dialect, clock, rng, retries })))
+        let ids = Ids::new(clock.clone(), rng.clone());
+        Ok(Self(Arc::new(Inner { reader, writer, point, dialect, clock, rng, ids, signals, retries })))
     }
 
     /// Which database it is.
@@ -142,6 +152,18 @@ impl Db {
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
         &*self.0.clock
+    }
+
+    /// Makes ids.
+    #[must_use]
+    pub fn ids(&self) -> &Ids {
+        &self.0.ids
+    }
+
+    /// Wakes those who wait for something to be committed.
+    #[must_use]
+    pub fn signals(&self) -> &Signals {
+        &self.0.signals
     }
 
     /// For queries on behalf of `actor`, who sees what they wrote themselves. It
@@ -270,7 +292,7 @@ impl Db {
         let begun = tokio::spawn(async move { writer.begin_with_options(options).await }).await;
         let transaction =
             begun.map_err(|_| DbErr::Custom("the transaction could not begin".to_owned()))??;
-        Ok(WriteUnit::new(transaction, actor.clone(), self.0.dialect))
+        Ok(WriteUnit::new(transaction, actor.clone(), self.clone()))
     }
 
     /// Asks the database for an answer.
@@ -299,6 +321,7 @@ impl Db {
 
     /// Closes every connection, after what they are doing.
     pub async fn close(&self) {
+        self.0.signals.close();
         match &self.0.point {
             PointReader::Sqlite(reader) => reader.close(),
             PointReader::Postgres(reader) => reader.close(),

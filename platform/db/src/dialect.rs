@@ -89,6 +89,41 @@ impl PgTerms {
 pub(crate) const PG_MIGRATION_LOCK: &str = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; \
      SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock(7305808871245341299)";
 
+/// The audit log only grows. The one change that passes is the removal of a row's
+/// `changes`, when a person's data must go: the chain holds their digest, not their text.
+pub(crate) const fn audit_log_guards(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::Sqlite => &[
+            "CREATE TRIGGER audit_log_no_delete BEFORE DELETE ON audit_log \
+             BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
+            "CREATE TRIGGER audit_log_no_update BEFORE UPDATE OF \
+             seq, id, at, actor, request_id, address, action, target, details ON audit_log \
+             BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
+            "CREATE TRIGGER audit_log_no_rewrite BEFORE UPDATE OF changes ON audit_log \
+             WHEN new.changes IS NOT NULL BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
+        ],
+        Dialect::Postgres => &[
+            "CREATE FUNCTION audit_log_is_append_only() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$",
+            "CREATE TRIGGER audit_log_no_delete BEFORE DELETE ON audit_log \
+             FOR EACH ROW EXECUTE FUNCTION audit_log_is_append_only()",
+            "CREATE TRIGGER audit_log_no_update BEFORE UPDATE OF \
+             seq, id, at, actor, request_id, address, action, target, details ON audit_log \
+             FOR EACH ROW EXECUTE FUNCTION audit_log_is_append_only()",
+            "CREATE TRIGGER audit_log_no_rewrite BEFORE UPDATE OF changes ON audit_log \
+             FOR EACH ROW WHEN (new.changes IS NOT NULL) EXECUTE FUNCTION audit_log_is_append_only()",
+        ],
+    }
+}
+
+pub(crate) const DROP_PG_AUDIT_LOG_GUARD: &str = "DROP FUNCTION audit_log_is_append_only()";
+
+/// The channel on which nodes that share a PostgreSQL wake each other.
+pub(crate) const PG_CHANNEL: &str = "mainstay";
+
+/// Wakes the other nodes: the first value is the channel, the second whom and by whom.
+pub(crate) const PG_NOTIFY: &str = "SELECT pg_notify($1, $2)";
+
 /// A query with a row if the table exists.
 pub(crate) fn has_table(dialect: Dialect, table: &'static str) -> String {
     match dialect {

@@ -7,8 +7,10 @@ pub mod migrate;
 mod page;
 mod point;
 mod settings;
+mod signal;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod trail;
 mod unit;
 
 pub use connect::{Db, DbOptions, create_private_folder};
@@ -18,4 +20,5 @@ pub use migrate::{Migration, Migrator, Steps};
 pub use page::page;
 pub use point::{PointQuery, PointRow, PointValue};
 pub use settings::{DatabaseSettings, MigrateOnStart};
+pub use signal::{Listener, Signals};
 pub use unit::{UnitWork, WriteUnit};

@@ -3,28 +3,32 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 
-use mainstay_core::Actor;
+use mainstay_core::{Actor, AuditEntry, EventData};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
-use crate::Dialect;
+use crate::trail::Trail;
+use crate::{Db, Dialect};
 
 /// One change: a transaction that knows who acts and in which request.
 ///
 /// Everything that belongs to the change goes through it: rows by the query
-/// builder (it is a [`ConnectionTrait`]), and what the change must leave behind
-/// beside its rows. Dropped without [`WriteUnit::commit`], nothing of it happened.
+/// builder (it is a [`ConnectionTrait`]), events that tell others of it
+/// ([`WriteUnit::emit`]) and entries of the audit log ([`WriteUnit::audit`]).
+/// Dropped without [`WriteUnit::commit`], nothing of it happened.
 #[must_use = "a unit that is dropped without commit() changes nothing"]
 #[derive(Debug)]
 pub struct WriteUnit {
     transaction: DatabaseTransaction,
     actor: Actor,
-    dialect: Dialect,
+    db: Db,
+    trail: Mutex<Trail>,
 }
 
 impl WriteUnit {
-    pub(crate) fn new(transaction: DatabaseTransaction, actor: Actor, dialect: Dialect) -> Self {
-        Self { transaction, actor, dialect }
+    pub(crate) fn new(transaction: DatabaseTransaction, actor: Actor, db: Db) -> Self {
+        Self { transaction, actor, db, trail: Mutex::default() }
     }
 
     /// Who acts.
@@ -36,16 +40,40 @@ impl WriteUnit {
     /// Which database this is, for a crate's `dialect.rs`.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        self.dialect
+        self.db.dialect()
     }
 
-    /// Makes it all happen.
+    /// Tells other apps of the change: with the commit, the event is on its way to
+    /// every consumer.
+    pub fn emit(&self, event: &impl EventData) {
+        self.trail.lock().unwrap_or_else(PoisonError::into_inner).emit(event);
+    }
+
+    /// Adds an entry to the audit log. Every change that a person, a program or an
+    /// operator makes has one.
+    pub fn audit(&self, entry: AuditEntry) {
+        self.trail.lock().unwrap_or_else(PoisonError::into_inner).audit(entry);
+    }
+
+    /// Wakes those who listen to `topic` after the commit.
+    pub fn wake(&self, topic: &'static str) {
+        self.trail.lock().unwrap_or_else(PoisonError::into_inner).wake(topic);
+    }
+
+    /// Makes it all happen: the rows, the events and the audit entries.
     ///
     /// # Errors
     /// If the database refuses; then nothing happened, unless the connection
     /// broke during the commit itself, when it is not known.
     pub async fn commit(self) -> Result<(), DbErr> {
-        self.transaction.commit().await
+        let Self { transaction, actor, db, trail } = self;
+        let trail = trail.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Last before the commit, when the rows that the change locks are locked: events about one subject
+        // are numbered in the order of the changes.
+        let topics = trail.write(&transaction, &actor, db.clock(), db.ids()).await?;
+        transaction.commit().await?;
+        topics.into_iter().for_each(|topic| db.signals().wake(topic));
+        Ok(())
     }
 
     /// Gives it up. Dropping does the same, a moment later.
@@ -71,6 +99,16 @@ impl<'unit, T> UnitWork<'_, 'unit, T> {
     /// Wraps the future.
     pub fn new(work: impl Future<Output = T> + Send + 'unit) -> Self {
         Self(Box::pin(work), PhantomData)
+    }
+}
+
+/// So that work can be part of other work.
+impl<'unit, T> IntoFuture for UnitWork<'_, 'unit, T> {
+    type Output = T;
+    type IntoFuture = Pin<Box<dyn Future<Output = T> + Send + 'unit>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        self.0
     }
 }
 

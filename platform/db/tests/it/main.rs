@@ -4,4 +4,6 @@
 
 mod migrations;
 mod point;
+mod signals;
+mod trail;
 mod units;

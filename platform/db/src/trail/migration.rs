@@ -1,0 +1,70 @@
+//! The outbox and the audit log.
+//!
+//! Both count their rows up as they are inserted. That is no order of commits (a lower
+//! number may become visible later), so nobody reads them by "after the last number".
+
+use sea_orm::sea_query::{Alias, ColumnDef, Index, Table};
+
+use crate::dialect::audit_log_guards;
+use crate::{Dialect, Migration, Steps};
+
+/// The steps of the tables that every write unit writes to.
+#[must_use]
+pub fn migrations() -> Vec<Migration> {
+    vec![Migration { app: "platform", version: 20_261_121_140_000, name: "trail", up, down }]
+}
+
+fn column(name: &str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name))
+}
+
+fn up(steps: &mut Steps) {
+    let by_code_point = steps.dialect().binary_collation();
+    let text = |name: &str| column(name).text().extra(by_code_point).to_owned();
+    steps.run(
+        Table::create()
+            .table(Alias::new("outbox"))
+            .col(column("seq").big_integer().not_null().auto_increment().primary_key())
+            .col(column("id").uuid().not_null())
+            .col(text("kind").not_null())
+            .col(text("subject").not_null())
+            .col(text("actor").not_null())
+            .col(text("request_id"))
+            .col(column("occurred_at").big_integer().not_null())
+            .col(text("data").not_null()),
+    );
+    steps.run(
+        Table::create()
+            .table(Alias::new("audit_log"))
+            .col(column("seq").big_integer().not_null().auto_increment().primary_key())
+            .col(column("id").uuid().not_null())
+            .col(column("at").big_integer().not_null())
+            .col(text("actor").not_null())
+            .col(text("request_id"))
+            .col(text("address"))
+            .col(text("action").not_null())
+            .col(text("target").not_null())
+            .col(text("changes"))
+            .col(text("details")),
+    );
+    for columns in [&["actor", "seq"][..], &["target", "seq"], &["at", "seq"], &["request_id"]] {
+        let mut index = Index::create();
+        index.name(format!("audit_log_{}_idx", columns.join("_"))).table(Alias::new("audit_log"));
+        columns.iter().for_each(|column| {
+            index.col(Alias::new(*column));
+        });
+        steps.run(&index);
+    }
+    for sql in audit_log_guards(steps.dialect()) {
+        steps.raw(*sql);
+    }
+}
+
+fn down(steps: &mut Steps) {
+    for table in ["audit_log", "outbox"] {
+        steps.run(Table::drop().table(Alias::new(table)));
+    }
+    if steps.dialect() == Dialect::Postgres {
+        steps.raw(crate::dialect::DROP_PG_AUDIT_LOG_GUARD);
+    }
+}
