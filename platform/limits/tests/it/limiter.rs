@@ -1,0 +1,256 @@
+//! The limiter's own part: verdicts, what it remembers, leases, metrics, and what Redis holds.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use mainstay_core::{Clock, SystemClock};
+use mainstay_limits::store::{Order, Store};
+use mainstay_limits::{Answer, Charge, Fail, Key, Limiter, RedisOptions, Shared, StoreState, headers};
+use mainstay_telemetry::Metrics;
+
+use crate::server::RedisServer;
+use crate::{TestClock, charge, policy, redis_store};
+
+pub async fn shared(server: &RedisServer) -> Limiter {
+    shared_with(server, Arc::new(SystemClock)).await
+}
+
+pub async fn shared_with(server: &RedisServer, clock: Arc<dyn Clock>) -> Limiter {
+    let limiter = connect(server.options(), Fail::Closed, 1, clock, &Metrics::new()).await;
+    assert_eq!(limiter.store_state(), StoreState::Up);
+    limiter
+}
+
+pub async fn connect(
+    redis: RedisOptions,
+    fail: Fail,
+    nodes: u32,
+    clock: Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Limiter {
+    let nodes = NonZeroU32::new(nodes).unwrap();
+    Limiter::shared(Shared { redis, fail, nodes }, clock, metrics).await.unwrap()
+}
+
+/// How many round trips were made.
+pub fn round_trips(metrics: &Metrics) -> u64 {
+    number(metrics, "limits_store_seconds_count")
+}
+
+pub fn number(metrics: &Metrics, name: &str) -> u64 {
+    let text = metrics.render();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_client_hears_whole_seconds_rounded_up() {
+    let clock = TestClock::new();
+    let limiter = Limiter::memory(Arc::clone(&clock) as Arc<dyn Clock>, &Metrics::new());
+    assert_eq!(limiter.store_state(), StoreState::Memory);
+    let key = Key::new(&policy("2/15min exact"), "a");
+
+    let first = limiter.check(&key, 1).await;
+    assert_eq!((first.admitted, first.limit, first.remaining), (true, 2, 1));
+    assert_eq!((first.reset, first.retry_after, first.answer), (900, None, Answer::Memory));
+    clock.advance(1);
+    assert_eq!(limiter.check(&key, 1).await.reset, 900);
+    clock.advance(899_998);
+    let refused = limiter.check(&key, 1).await;
+    assert_eq!((refused.admitted, refused.reset, refused.retry_after), (false, 1, Some(1)));
+    clock.advance(1);
+    assert!(limiter.check(&key, 1).await.admitted);
+
+    let never = limiter.check(&key, 3).await;
+    assert_eq!((never.admitted, never.retry_after), (false, Some(u32::MAX)));
+}
+
+#[tokio::test]
+async fn several_policies_admit_together_and_the_tightest_answers() {
+    let (clock, metrics) = (TestClock::new(), Metrics::new());
+    let limiter = Limiter::memory(Arc::clone(&clock) as Arc<dyn Clock>, &metrics);
+    let user = Key::new(&mainstay_limits::Policy::parse("user", "10/min").unwrap(), "ann");
+    let address = Key::new(&mainstay_limits::Policy::parse("address", "3/min").unwrap(), "203.0.113.7");
+    let charges = [Charge::one(&user), Charge::one(&address)];
+
+    for left in [2, 1, 0] {
+        let verdict = limiter.check_all(&charges).await;
+        assert!(verdict.is_admitted());
+        let tightest = verdict.tightest().unwrap();
+        assert_eq!((tightest.policy.name(), tightest.remaining), ("address", left));
+    }
+    let refused = limiter.check_all(&charges).await;
+    assert_eq!(refused.violated().map(mainstay_limits::Policy::name).collect::<Vec<_>>(), ["address"]);
+    let sent = headers::all(&refused);
+    assert!(sent.contains(&("ratelimit-policy", r#""user";q=10;w=60, "address";q=3;w=60"#.to_owned())));
+    assert!(sent.contains(&("ratelimit", r#""user";r=7;t=60, "address";r=0;t=60"#.to_owned())));
+    assert!(sent.contains(&("retry-after", "60".to_owned())));
+
+    // The same counter twice in a call is charged for both.
+    let twice = limiter.check_all(&[Charge { key: &user, cost: 4 }, Charge { key: &user, cost: 4 }]).await;
+    assert!(!twice.is_admitted() && twice.decisions.len() == 1);
+    assert!(
+        limiter
+            .check_all(&[Charge { key: &user, cost: 4 }, Charge { key: &user, cost: 3 }])
+            .await
+            .is_admitted()
+    );
+    assert!(limiter.check_all(&[]).await.is_admitted());
+
+    let text = metrics.render();
+    for line in [
+        r#"limits_decisions_total{policy="address",outcome="admitted",answer="memory"} 3"#,
+        r#"limits_decisions_total{policy="address",outcome="refused",answer="memory"} 1"#,
+        "limits_memory_keys 2",
+        "limits_memory_overflowed 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_costs_no_round_trips() {
+    let (server, metrics) = (RedisServer::start(), Metrics::new());
+    let limiter = connect(server.options(), Fail::Closed, 1, Arc::new(SystemClock), &metrics).await;
+    let (policy, other) = (policy("3/h exact"), policy("100/h"));
+    let (key, free) = (Key::new(&policy, "a"), Key::new(&other, "a"));
+    for _ in 0..3 {
+        assert!(limiter.check(&key, 1).await.admitted);
+    }
+    let refused = limiter.check(&key, 1).await;
+    assert_eq!((refused.admitted, refused.answer, refused.retry_after), (false, Answer::Shared, Some(3600)));
+    let before = round_trips(&metrics);
+    for _ in 0..1000 {
+        let again = limiter.check(&key, 1).await;
+        assert_eq!((again.admitted, again.answer, again.remaining), (false, Answer::Blocked, 0));
+        assert!(again.retry_after >= Some(again.reset) && again.retry_after > Some(3500));
+        let both = limiter.check_all(&[Charge::one(&free), Charge::one(&key)]).await;
+        assert!(!both.is_admitted());
+    }
+    assert_eq!(round_trips(&metrics), before);
+    // Others are asked about, and were not charged.
+    assert_eq!(limiter.check(&free, 1).await.remaining, 99);
+    assert_eq!(round_trips(&metrics), before + 1);
+}
+
+#[tokio::test]
+async fn a_lease_saves_round_trips_and_its_rest_lapses() {
+    let (server, metrics) = (RedisServer::start(), Metrics::new());
+    let limiter = connect(server.options(), Fail::Closed, 1, Arc::new(SystemClock), &metrics).await;
+    let leased = policy("2000/h lease=20");
+    let key = Key::new(&leased, "a");
+    for _ in 0..210 {
+        assert!(limiter.check(&key, 1).await.admitted);
+    }
+    // One in 21, unless a part of the window ended meanwhile.
+    assert!((10..=11).contains(&round_trips(&metrics)), "{}", round_trips(&metrics));
+    let left = limiter.check(&key, 0).await.remaining;
+    assert!((2000 - 231..=2000 - 210).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn leased_permits_count_until_they_can_no_longer_be_used() {
+    let (server, clock) = (RedisServer::start(), TestClock::new());
+    let store = redis_store(&server, &clock).await;
+    let key = Key::new(&policy("200/min lease=2"), "a");
+    // Parts of half a second, and the clock 345 ms into one: dated at its end.
+    let first = charge(&store, &key, 1).await;
+    assert_eq!((first.remaining, first.reset_ms), (199, 60_155));
+    clock.advance(-300);
+    assert_eq!(charge(&store, &key, 1).await.remaining, 198);
+    clock.advance(300 + 60_154);
+    assert_eq!(charge(&store, &key, 0).await.remaining, 198);
+    clock.advance(1);
+    assert_eq!(charge(&store, &key, 0).await.remaining, 200);
+}
+
+#[tokio::test]
+async fn a_key_takes_less_than_two_kib_and_expires() {
+    let (server, clock) = (RedisServer::start(), TestClock::new());
+    let store = redis_store(&server, &clock).await;
+    for text in ["150/d exact", "1000000/d", "100000/d lease=1000", "1000000/d gcra"] {
+        let key = Key::new(&policy(text), text);
+        for _ in 0..1000 {
+            charge(&store, &key, 1).await;
+            // A day has 1000 of these and some more.
+            clock.advance(86_000);
+        }
+        let names: Vec<String> = server.command(&["KEYS", "mainstay:limits:*"]);
+        for name in names {
+            let size: u64 = server.command(&["MEMORY", "USAGE", &name]);
+            assert!(size <= 2048, "{text}: {size}");
+            let ttl: i64 = server.command(&["PTTL", &name]);
+            assert!(ttl > 0, "{text}: {ttl}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_waits_as_told_is_admitted_even_if_the_servers_clock_went_back() {
+    let (server, clock) = (RedisServer::start(), TestClock::new());
+    let store = redis_store(&server, &clock).await;
+    for text in ["4/min exact", "4/min", "8/min gcra burst=4"] {
+        let key = Key::new(&policy(text), text);
+        charge(&store, &key, 4).await;
+        clock.advance(-7000);
+        let refused = charge(&store, &key, 2).await;
+        assert!(refused.reset_ms > 7000, "{text}: {refused:?}");
+        let wait = i64::try_from(refused.retry_ms.unwrap()).unwrap();
+        clock.advance(wait - 1);
+        assert!(!charge(&store, &key, 2).await.admitted, "{text}");
+        clock.advance(1);
+        assert!(charge(&store, &key, 2).await.admitted, "{text}");
+        clock.advance(100_000);
+    }
+}
+
+#[tokio::test]
+async fn redis_sees_neither_identities_nor_policies() {
+    let server = RedisServer::start();
+    let limiter = shared(&server).await;
+    limiter.check(&Key::new(&policy("5/min"), "ann@example.org"), 1).await;
+    let names: Vec<String> = server.command(&["KEYS", "*"]);
+    assert!(names.iter().all(|name| name.len() == "mainstay:limits:".len() + 32), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_script_that_redis_forgot_is_sent_again() {
+    let server = RedisServer::start();
+    let limiter = shared(&server).await;
+    let key = Key::new(&policy("5/min"), "a");
+    for left in [4, 3, 2] {
+        let _: String = server.command(&["SCRIPT", "FLUSH"]);
+        let decision = limiter.check(&key, 1).await;
+        assert_eq!((decision.answer, decision.remaining), (Answer::Shared, left));
+    }
+}
+
+#[tokio::test]
+async fn deployments_with_their_own_prefix_share_a_redis() {
+    let server = RedisServer::start();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let key = Key::new(&policy("1/h"), "a");
+    for prefix in ["one:", "two:"] {
+        let options = server.options().with_prefix(prefix);
+        let limiter = connect(options, Fail::Closed, 1, Arc::clone(&clock), &Metrics::new()).await;
+        assert!(limiter.check(&key, 1).await.admitted, "{prefix}");
+    }
+}
+
+#[tokio::test]
+async fn only_urls_of_redis_are_taken() {
+    for url in ["postgres://localhost/db", "redis://", "nonsense", "rediss://localhost"] {
+        assert!(RedisOptions::new(url).is_err(), "{url}");
+    }
+    let named = RedisOptions::new("redis://ann:secret@localhost:6380/2").unwrap();
+    assert!(!format!("{named:?}").contains("secret"));
+}
+
+/// The trait is what both stores are used through.
+#[tokio::test]
+async fn an_order_of_nothing_is_answered_by_nothing() {
+    let (server, clock) = (RedisServer::start(), TestClock::new());
+    let nothing: [Order; 0] = [];
+    assert_eq!(redis_store(&server, &clock).await.charge(&nothing).await, Ok(Vec::new()));
+    assert_eq!(crate::memory_store(&clock).charge(&nothing).await, Ok(Vec::new()));
+}
