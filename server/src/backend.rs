@@ -2,15 +2,22 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use mainstay_app::{App, Command, Environment, Platform, PlatformParts};
 use mainstay_auth::Passwords;
 use mainstay_core::seal::RootKey;
 use mainstay_core::settings::{KeyInfo, Section, SettingsError, expose};
 use mainstay_core::{Clock, OsRng, ProblemKind, Rng, SystemClock};
 use mainstay_db::{DatabaseSettings, Db, DbOptions, Migration, Migrator};
+use mainstay_events::{Events, EventsOptions, EventsSettings, Job, Next, Schedule, Worker};
+use mainstay_http::purge_idempotency_keys;
 use mainstay_http::server::Drain;
-use mainstay_http::{ApiRouter, HttpSettings, OpenApi, Probe, RouteInfo, Stack, StackOptions, ops_router};
+use mainstay_http::{
+    ApiRouter, HttpSettings, Idempotency, OpenApi, Probe, RouteInfo, Stack, StackOptions, ops_router,
+};
+use mainstay_mail::{Letterhead, MailSettings, Mails, MailsOptions};
 use mainstay_telemetry::{Metrics, TelemetrySettings};
 
 use crate::config::{self, Config, RootSettings};
@@ -31,6 +38,8 @@ pub struct Backend {
     pub(crate) http: HttpSettings,
     pub(crate) telemetry: TelemetrySettings,
     pub(crate) database: DatabaseSettings,
+    pub(crate) events: EventsSettings,
+    pub(crate) mail: MailSettings,
     pub(crate) drain: Drain,
     apps: Vec<Box<dyn App>>,
 }
@@ -73,6 +82,7 @@ impl Backend {
         let http = HttpSettings::load(&mut sources);
         let mut database = DatabaseSettings::load(&mut sources);
         let telemetry = TelemetrySettings::load(&mut sources);
+        let events = EventsSettings::load(&mut sources);
         http.check(&mut sources);
         if root.environment == Environment::Production && !http.is_tls() {
             sources.fault("http.public_url must be set and begin with https:// in production");
@@ -84,6 +94,8 @@ impl Backend {
             config::root_key(&root, expose(&database.url), &*rng, &mut sources)?
         };
         let metrics = Metrics::new();
+        let mail_settings = MailSettings::load(&mut sources);
+        mail_settings.check(&mut sources);
         let options = DbOptions {
             settings: database.clone(),
             clock: clock.clone(),
@@ -91,18 +103,46 @@ impl Backend {
             metrics: metrics.clone(),
         };
         let db = Db::open(options)?;
+        let letterhead = Letterhead {
+            product: "Mainstay".to_owned(),
+            public_url: http.public_url().parse().context("http.public_url")?,
+        };
+        let mails = MailsOptions {
+            db: db.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+            metrics: metrics.clone(),
+            root_key: root_key.clone(),
+            settings: mail_settings.clone(),
+            letterhead,
+        };
+        let mails = Mails::new(mails.clone()).or_else(|error| {
+            // The fault is reported with all others, and nothing is served before that.
+            sources.fault(error.to_string());
+            Mails::new(MailsOptions { settings: MailSettings::default(), ..mails })
+        })?;
         let platform = Platform::new(PlatformParts {
             db,
             clock,
             rng,
             passwords,
+            mails,
             metrics,
             root_key,
             environment: root.environment,
             public_url: http.public_url(),
             sources,
         });
-        Ok(Self { platform, http, telemetry, database, drain: Drain::new(), apps: Vec::new() })
+        Ok(Self {
+            platform,
+            http,
+            telemetry,
+            database,
+            events,
+            mail: mail_settings,
+            drain: Drain::new(),
+            apps: Vec::new(),
+        })
     }
 
     /// Puts an app on the platform: `backend.with(Library::new)`.
@@ -138,6 +178,8 @@ impl Backend {
             (HttpSettings::NAME, HttpSettings::DOC, HttpSettings::keys()),
             (DatabaseSettings::NAME, DatabaseSettings::DOC, DatabaseSettings::keys()),
             (TelemetrySettings::NAME, TelemetrySettings::DOC, TelemetrySettings::keys()),
+            (EventsSettings::NAME, EventsSettings::DOC, EventsSettings::keys()),
+            (MailSettings::NAME, MailSettings::DOC, MailSettings::keys()),
         ];
         let (sources, sections, shown) = self.platform.take_settings();
         let environment = mainstay_core::settings::Setting::show(&self.platform.environment);
@@ -146,20 +188,79 @@ impl Backend {
         values.extend(self.http.show());
         values.extend(self.database.show());
         values.extend(self.telemetry.show());
+        values.extend(self.events.show());
+        values.extend(self.mail.show());
         values.extend(shown);
         Described { sections: own.into_iter().chain(sections).collect(), values, verdict: sources.finish() }
     }
 
-    /// Every app's migrations.
+    /// The platform's migrations and every app's.
     #[must_use]
     pub fn migrations(&self) -> Vec<Migration> {
-        self.apps.iter().flat_map(|app| app.migrations()).collect()
+        let own = [
+            mainstay_db::trail::migrations(),
+            mainstay_events::migrations(),
+            mainstay_mail::migrations(),
+            mainstay_http::migrations(),
+        ];
+        own.into_iter().flatten().chain(self.apps.iter().flat_map(|app| app.migrations())).collect()
     }
 
     /// Runs them.
     #[must_use]
     pub fn migrator(&self) -> Migrator {
         Migrator::new(self.platform.db.clone(), self.migrations())
+    }
+
+    /// The background work of this node: every app's consumers, jobs and workers.
+    #[must_use]
+    pub fn background(&self) -> Events {
+        Events::new(EventsOptions {
+            settings: self.events.clone(),
+            db: self.platform.db.clone(),
+            rng: self.platform.rng.clone(),
+            metrics: self.platform.metrics.clone(),
+            root_key: self.platform.root_key.clone(),
+            consumers: self.apps.iter().flat_map(|app| app.consumers()).collect(),
+            jobs: self.apps.iter().flat_map(|app| app.jobs()).chain(self.jobs()).collect(),
+            workers: self.apps.iter().flat_map(|app| app.workers()).chain([self.sender()]).collect(),
+        })
+    }
+
+    /// Hands mails over, as many at a time as one look finds due.
+    fn sender(&self) -> Worker {
+        const PORTION: u64 = 50;
+        let mails = self.platform.mails.clone();
+        let send = move || {
+            let mails = mails.clone();
+            async move {
+                let report = mails.send_due(PORTION).await?;
+                Ok(if report.sent > 0 { Next::Again } else { Next::Wait })
+            }
+        };
+        Worker::new("mail.sender", send).woken_by(mainstay_mail::MAILS)
+    }
+
+    /// The platform's own jobs: what is not needed any more goes.
+    fn jobs(&self) -> [Job; 2] {
+        let (mails, platform) = (self.platform.mails.clone(), self.platform.clone());
+        let daily = Schedule::Every(Duration::from_secs(86_400));
+        let purge_mails = Job::new("mail.purge", daily, move || {
+            let mails = mails.clone();
+            async move {
+                mails.purge(mails.settings().kept()).await?;
+                Ok(())
+            }
+        });
+        let hourly = Schedule::Every(Duration::from_secs(3600));
+        let purge_keys = Job::new("http.purge_idempotency_keys", hourly, move || {
+            let Platform { db, clock, .. } = platform.clone();
+            async move {
+                purge_idempotency_keys(&db, &*clock, u64::MAX).await?;
+                Ok(())
+            }
+        });
+        [purge_mails, purge_keys]
     }
 
     /// Every app's commands.
@@ -170,8 +271,9 @@ impl Backend {
     /// The table of error codes: the platform's and every app's.
     #[must_use]
     pub fn problems(&self) -> Vec<&'static ProblemKind> {
-        let own = mainstay_core::problem::PROBLEMS.iter();
-        own.chain(self.apps.iter().flat_map(|app| app.problems())).copied().collect()
+        let own = mainstay_core::problem::PROBLEMS.iter().chain(mainstay_http::idempotency::PROBLEMS);
+        let shared = mainstay_app::PROBLEMS.iter();
+        own.chain(shared).chain(self.apps.iter().flat_map(|app| app.problems())).copied().collect()
     }
 
     /// Runs what each app does before the first request. Returns lines for the operator.
@@ -209,16 +311,24 @@ impl Backend {
         let ops = describe(&OpenApi::of([], version));
         let document = OpenApi::of(routers.iter().chain([&ops]), version);
         routers.push(describe(&document));
-        let routes = routers.iter().flat_map(|router| router.routes().iter().cloned()).collect();
+        let routes: Vec<RouteInfo> =
+            routers.iter().flat_map(|router| router.routes().iter().cloned()).collect();
         let router =
             routers.into_iter().fold(axum::Router::new(), |all, router| all.merge(router.into_axum()));
         let stack = Stack::new(StackOptions {
             settings: self.http.clone(),
             authenticator: self.apps.iter().find_map(|app| app.authenticator()),
+            routes: routes.clone(),
             rng: self.platform.rng.clone(),
+            idempotency: self.idempotency(),
             metrics: self.platform.metrics.clone(),
         });
         Surface { router: stack.wrap(router), routes, document }
+    }
+
+    fn idempotency(&self) -> Idempotency {
+        let Platform { db, root_key, rng, metrics, .. } = &self.platform;
+        Idempotency::new(db.clone(), root_key, rng.clone(), metrics)
     }
 
     fn metrics(&self) -> Option<Metrics> {

@@ -11,7 +11,8 @@ pub use config::{Config, RootSettings};
 
 pub use {
     mainstay_app as app, mainstay_auth as auth, mainstay_core as core, mainstay_db as db,
-    mainstay_http as http, mainstay_identity as identity, mainstay_library as library,
+    mainstay_events as events, mainstay_http as http, mainstay_identity as identity,
+    mainstay_library as library, mainstay_mail as mail, mainstay_operations as operations,
     mainstay_telemetry as telemetry,
 };
 
@@ -20,16 +21,19 @@ pub mod prelude {
     pub use mainstay_app::{App, Command, Platform};
     pub use mainstay_auth::{Access, Caller, Role, Roles};
     pub use mainstay_core::{
-        Actor, Faults, Ids, Invalid, Page, Paging, Patch, Problem, ProblemKind, Sorting, Timestamp, UserId,
-        input, problems, settings, text_type, uuid_ids,
+        Actor, AuditEntry, Event, EventData, Faults, Ids, Invalid, Page, Paging, Patch, Problem, ProblemKind,
+        Sorting, Timestamp, UserId, input, problems, settings, text_type, uuid_ids,
     };
     pub use mainstay_db::{Db, DbProblem, Dialect, Migration, Steps, UnitWork, WriteUnit, unique_violation};
+    pub use mainstay_events::{Consumer, Handle, Job, Schedule, Worker};
     pub use mainstay_http::{
-        ApiRouter, Created, ETag, Id, IfMatch, IfNoneMatch, Listing, PublicCache, Tag, Tagged, Valid,
-        ValidForm, ValidQuery, routes,
+        ApiRouter, Created, ETag, Id, IdempotencyKey, Idempotent, IfMatch, IfNoneMatch, Listing, PublicCache,
+        Tag, Tagged, Valid, ValidForm, ValidQuery, routes,
     };
     pub use mainstay_identity::Identity;
     pub use mainstay_library::Library;
+    pub use mainstay_mail::{Body, Letter, NewMail, Recipient};
+    pub use mainstay_operations::Operations;
 
     pub use crate::{Backend, Config};
 }

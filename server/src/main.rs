@@ -8,5 +8,5 @@ use mainstay::prelude::*;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    mainstay::run(|backend| backend.with(Identity::new).with(Library::new))
+    mainstay::run(|backend| backend.with(Identity::new).with(Library::new).with(Operations::new))
 }

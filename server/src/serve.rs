@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use mainstay_app::Environment;
@@ -15,6 +15,9 @@ use mainstay_telemetry::{LogFormat, Metrics};
 use tokio::net::TcpListener;
 
 use crate::Backend;
+
+/// How long background work may take to finish what it is at.
+const STOPPING: Duration = Duration::from_secs(10);
 
 /// Brings the database up to date and serves until told to stop.
 pub(crate) async fn run(
@@ -46,8 +49,10 @@ pub(crate) async fn run(
     });
 
     let router = backend.surface().router;
+    let background = backend.background().start();
     print_banner(&backend, address, started, demo, &lines);
     serve(listener, router, options, drain).await;
+    background.stop(STOPPING).await;
     backend.platform.db.close().await;
     tracing::info!("stopped");
     Ok(())

@@ -14,7 +14,9 @@ use serde_json::Value;
 const FLOORS: &[&[&str]] = &[
     &["platform/core"],
     &["platform/telemetry"],
-    &["platform/db"],
+    &["platform/db", "platform/limits"],
+    &["platform/events"],
+    &["platform/mail"],
     &["platform/auth"],
     &["platform/http"],
     &["platform/app"],

@@ -1,52 +1,67 @@
 //! From a token to the user as they are now.
 //!
 //! The token proves who; what they may do, and whether they still may, is asked
-//! of the database and remembered for one second: a role taken away or a
-//! session ended takes effect everywhere within that.
+//! of the database and believed for a moment: a role taken away or a session
+//! ended takes effect on every node within a second, and at once where it was done.
 
-use std::time::Duration;
+use mainstay_auth::{AuthError, Authenticator, Claims, Credentials, Principal, Roles, SignedIn, Via};
+use mainstay_core::Timestamp;
+use sea_orm::DbErr;
 
-use mainstay_auth::{AuthError, Authenticator, Credentials, Roles, SignedIn};
-use mainstay_core::UserId;
-use moka::sync::Cache;
-use uuid::Uuid;
-
+use crate::domain::SessionId;
+use crate::keys::ReadError;
 use crate::repo;
 use crate::service::Accounts;
 
-/// How long what the database said of a session is believed.
-const BELIEVED: Duration = Duration::from_secs(1);
-
 pub(crate) struct TokenAuthenticator {
     accounts: Accounts,
-    seen: Cache<(Uuid, UserId), Option<Roles>>,
 }
 
 impl TokenAuthenticator {
     pub(crate) fn new(accounts: &Accounts) -> Self {
-        let seen = Cache::builder().max_capacity(20_000).time_to_live(BELIEVED).build();
-        Self { accounts: accounts.clone(), seen }
+        Self { accounts: accounts.clone() }
     }
 }
 
 #[async_trait::async_trait]
 impl Authenticator for TokenAuthenticator {
-    async fn authenticate(&self, credentials: Credentials<'_>) -> Result<SignedIn, AuthError> {
-        let Credentials::Bearer(token) = credentials else { return Err(AuthError::Refused) };
-        let claims = self.accounts.tokens.read(token).map_err(|_| AuthError::Refused)?;
-        let key = (claims.sid, claims.sub);
-        let roles = match self.seen.get(&key) {
-            Some(roles) => roles,
-            None => {
-                let (db, now) = (&self.accounts.db, self.accounts.clock.now());
-                let roles = repo::session_roles(db, claims.sid.into(), claims.sub, now)
-                    .await
-                    .map_err(|error| AuthError::Unavailable(error.into()))?;
-                self.seen.insert(key, roles);
-                roles
+    async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Principal, AuthError> {
+        match credentials {
+            Credentials::Bearer(token) => {
+                let claims = self.accounts.keys.read(token).await.map_err(|error| match error {
+                    ReadError::Refused(_) => AuthError::Refused,
+                    ReadError::Unavailable(error) => AuthError::Unavailable(error.into()),
+                })?;
+                let roles = self.accounts.present_roles(&claims).await;
+                let roles = roles.map_err(|error| AuthError::Unavailable(error.into()))?;
+                Ok(Principal::User(SignedIn {
+                    user_id: claims.sub,
+                    roles: roles.ok_or(AuthError::Refused)?,
+                    via: Via::Session(claims.sid),
+                    ends_at: Some(Timestamp::from_millis(claims.exp * 1000)),
+                }))
             }
-        };
-        let roles = roles.ok_or(AuthError::Refused)?;
-        Ok(SignedIn { user_id: claims.sub, roles, session_id: claims.sid })
+            Credentials::ApiKey(key) => self.accounts.api_keys.authenticate(key).await.map(Principal::User),
+            Credentials::Basic { id, secret } => {
+                self.accounts.services.authenticate(id, secret).await.map(Principal::Service)
+            }
+            // A kind that is newer than this.
+            _ => Err(AuthError::Refused),
+        }
+    }
+}
+
+impl Accounts {
+    /// What the owner of an access token may do now. `None` if its session, or its
+    /// user, may do nothing any more.
+    pub(crate) async fn present_roles(&self, claims: &Claims) -> Result<Option<Roles>, DbErr> {
+        let session = SessionId::from(claims.sid);
+        if let Some(roles) = self.sessions.get(&session) {
+            return Ok(roles);
+        }
+        let asked = self.sessions.ask();
+        let roles = repo::session_roles(&self.db, session, claims.sub, self.clock.now()).await?;
+        self.sessions.keep(asked, session, roles);
+        Ok(roles)
     }
 }

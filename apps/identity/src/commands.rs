@@ -1,4 +1,6 @@
-//! `mainstay users …`
+//! `mainstay users …`, `mainstay keys …`
+
+mod services;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
@@ -9,7 +11,10 @@ use mainstay_auth::{Role, Roles};
 use mainstay_core::{Actor, Invalid};
 
 use crate::domain::{Email, NewPassword, Username};
+use crate::keys::{KeyInfo, Rotation};
 use crate::service::{Accounts, NewUser};
+
+pub(crate) use services::services;
 
 pub(crate) fn users(accounts: &Accounts) -> Command {
     let create_admin = clap::Command::new("create-admin")
@@ -34,19 +39,80 @@ pub(crate) fn users(accounts: &Accounts) -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Read the password from standard input"),
         );
+    let unlock = clap::Command::new("unlock")
+        .about("End the lock of an account after too many failed sign-ins")
+        .arg(Arg::new("name").value_name("NAME").required(true).help("Its e-mail address or username"));
     let arguments = clap::Command::new("users")
         .about("Manage accounts")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(create_admin);
+        .subcommand(create_admin)
+        .subcommand(unlock);
     let accounts = accounts.clone();
     Command::new(arguments, move |matches| {
         let accounts = accounts.clone();
         async move {
             match matches.subcommand() {
                 Some(("create-admin", matches)) => create(&accounts, matches).await,
+                Some(("unlock", matches)) => unlock_user(&accounts, matches).await,
                 _ => bail!("no such command"),
             }
+        }
+    })
+}
+
+async fn unlock_user(accounts: &Accounts, matches: &ArgMatches) -> anyhow::Result<()> {
+    let name = matches.get_one::<String>("name").map(String::as_str).unwrap_or_default();
+    match accounts.unlock(&Actor::system("cli"), name).await.map_err(mainstay_core::Problem::from)? {
+        None => bail!("no account has the address or username {name:?}"),
+        Some((user, true)) => println!("{} ({}) can sign in again.", user.username, user.email),
+        Some((user, false)) => println!("{} ({}) was not locked.", user.username, user.email),
+    }
+    Ok(())
+}
+
+pub(crate) fn keys(accounts: &Accounts) -> Command {
+    let rotate = clap::Command::new("rotate")
+        .about("Sign access tokens with a new key")
+        .long_about(
+            "Sign access tokens with a new key. It is published at once and signs some minutes later, when \
+             everybody who keeps the public keys has it. The old key verifies until the tokens that it signed have \
+             expired. Nobody is signed out.",
+        )
+        .arg(Arg::new("now").long("now").action(ArgAction::SetTrue).help(
+            "The new key signs at once; other programs may not know it for five minutes",
+        ))
+        .arg(Arg::new("revoke-old").long("revoke-old").action(ArgAction::SetTrue).help(
+            "Somebody else may have the old keys: what they signed is refused within a minute, and the new key \
+             signs at once. Clients go on with their refresh tokens",
+        ));
+    let list = clap::Command::new("list").about("List the keys that count");
+    let arguments = clap::Command::new("keys")
+        .about("Manage the keys that sign access tokens")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(rotate)
+        .subcommand(list);
+    let accounts = accounts.clone();
+    Command::new(arguments, move |matches| {
+        let accounts = accounts.clone();
+        async move {
+            match matches.subcommand() {
+                Some(("rotate", matches)) => {
+                    let rotation =
+                        Rotation { now: matches.get_flag("now"), revoke: matches.get_flag("revoke-old") };
+                    let key = accounts.rotate_keys(&Actor::system("cli"), rotation).await?;
+                    println!("The key {} signs from {} on.", key.kid, key.active_from);
+                }
+                Some(("list", _)) => {
+                    for KeyInfo { kid, created_at, active_from, retired_at } in accounts.keys.list().await? {
+                        let ends = retired_at.map_or_else(String::new, |at| format!(", verifies until {at}"));
+                        println!("{kid}  made {created_at}, signs from {active_from}{ends}");
+                    }
+                }
+                _ => bail!("no such command"),
+            }
+            Ok(())
         }
     })
 }

@@ -1,19 +1,28 @@
 #![doc = include_str!("../README.md")]
 
 mod authenticator;
+mod believed;
 mod commands;
 mod demo;
 mod domain;
 mod entity;
 mod error;
+pub mod events;
+mod gate;
 mod http;
 mod keys;
+mod letters;
+mod lockout;
 mod migrations;
+mod notices;
+mod people;
+mod refresh;
 mod repo;
 mod service;
 mod settings;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -21,7 +30,10 @@ use mainstay_app::{App, Command, Platform};
 use mainstay_auth::Authenticator;
 use mainstay_core::ProblemKind;
 use mainstay_db::Migration;
+use mainstay_events::{Consumer, Job, Schedule};
 use mainstay_http::ApiRouter;
+use mainstay_mail::Mails;
+use notices::{Notices, TokenLives};
 
 pub use domain::{Email, NewPassword, User, Username};
 pub use error::AccountError;
@@ -32,6 +44,7 @@ pub use settings::IdentitySettings;
 #[derive(Clone, Debug)]
 pub struct Identity {
     accounts: Accounts,
+    mails: Mails,
 }
 
 impl Identity {
@@ -39,7 +52,8 @@ impl Identity {
     #[must_use]
     pub fn new(platform: &Platform) -> Self {
         let settings = platform.section::<IdentitySettings>();
-        Self { accounts: Accounts::new(platform, settings) }
+        platform.people.fill(Arc::new(people::Directory { db: platform.db.clone() }));
+        Self { accounts: Accounts::new(platform, settings), mails: platform.mails.clone() }
     }
 
     /// Its service, for tests and tools that make accounts directly.
@@ -70,8 +84,33 @@ impl App for Identity {
         error::PROBLEMS
     }
 
+    fn consumers(&self) -> Vec<Consumer> {
+        let (accounts, mails) = (self.accounts.clone(), self.mails.clone());
+        vec![
+            Consumer::new("identity.notices", notices::KINDS, Notices { accounts: accounts.clone(), mails }),
+            Consumer::new("identity.token_lives", &["mail.sent"], TokenLives { accounts }),
+        ]
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        let accounts = self.accounts.clone();
+        let hourly = Schedule::Every(Duration::from_secs(3600));
+        let sweep = move || {
+            let accounts = accounts.clone();
+            async move {
+                accounts.sweep().await?;
+                Ok(())
+            }
+        };
+        vec![Job::new("identity.sweep", hourly, sweep)]
+    }
+
     fn commands(&self) -> Vec<Command> {
-        vec![commands::users(&self.accounts)]
+        vec![
+            commands::users(&self.accounts),
+            commands::keys(&self.accounts),
+            commands::services(&self.accounts),
+        ]
     }
 
     fn authenticator(&self) -> Option<Arc<dyn Authenticator>> {

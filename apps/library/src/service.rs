@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::{Stream, stream};
-use mainstay_core::{Actor, Page, Paging};
-use mainstay_db::{Db, Dialect, UnitWork};
+use mainstay_core::{Actor, AuditEntry, Page, Paging};
+use mainstay_db::{Db, Dialect, UnitWork, WriteUnit};
 use mainstay_http::{ETag, IfMatch};
 use sea_orm::{ConnectionTrait, DbErr};
 
@@ -48,8 +48,14 @@ impl Books {
         let now = self.db.clock().now();
         let unit = self.db.write(actor).await?;
         let id = repo::insert(&unit, new.details(), now).await?;
-        unit.commit().await?;
         let Details { title, author, published_date, isbn } = new.details();
+        let entry = AuditEntry::new("book.created", target(id))
+            .set("title", title)
+            .set("author", author)
+            .set("published_date", published_date.map(|date| date.to_string()))
+            .set("isbn", isbn);
+        unit.audit(entry);
+        unit.commit().await?;
         Ok(Book {
             id,
             title: title.to_owned(),
@@ -106,6 +112,7 @@ impl Books {
             changed.updated_at = self.db.clock().now();
             let unit = self.db.write(actor).await?;
             if repo::update(&unit, &changed, book.version).await? {
+                unit.audit(updated(target(id), book.details(), changed.details()));
                 unit.commit().await?;
                 return Ok(changed);
             }
@@ -123,6 +130,8 @@ impl Books {
             let book = self.present_state(id, if_match).await?;
             let unit = self.db.write(actor).await?;
             if repo::delete(&unit, id, book.version).await? {
+                let entry = AuditEntry::new("book.deleted", target(id));
+                unit.audit(entry.note("title", &book.title).note("isbn", &book.isbn));
                 return Ok(unit.commit().await?);
             }
         }
@@ -182,6 +191,7 @@ impl Books {
                     let stored = stored(unit, rows).await?;
                     let (counts, changes) = changes(&stored, rows);
                     repo::upsert(unit, &changes, self.db.clock().now()).await?;
+                    audit_import(unit, &stored, &changes);
                     Ok(counts)
                 })
             })
@@ -209,6 +219,34 @@ impl Books {
 
     fn dialect(&self) -> Dialect {
         self.db.dialect()
+    }
+}
+
+fn target(id: BookId) -> String {
+    format!("book/{id}")
+}
+
+fn updated(target: String, before: Details<'_>, after: Details<'_>) -> AuditEntry {
+    let date = |details: &Details<'_>| details.published_date.map(|date| date.to_string());
+    AuditEntry::new("book.updated", target)
+        .changed("title", &before.title, &after.title)
+        .changed("author", &before.author, &after.author)
+        .changed("published_date", &date(&before), &date(&after))
+        .changed("isbn", &before.isbn, &after.isbn)
+}
+
+/// Books that were changed have an entry each; those that are new share one.
+fn audit_import(unit: &WriteUnit, stored: &[Book], changes: &[Details<'_>]) {
+    let before: HashMap<&str, &Book> = stored.iter().map(|book| (book.isbn.as_str(), book)).collect();
+    let mut added = Vec::new();
+    for after in changes {
+        match before.get(after.isbn) {
+            Some(book) => unit.audit(updated(target(book.id), book.details(), *after)),
+            None => added.push(after.isbn),
+        }
+    }
+    if !added.is_empty() {
+        unit.audit(AuditEntry::new("book.imported", "book").note("isbns", added));
     }
 }
 

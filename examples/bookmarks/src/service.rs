@@ -43,6 +43,9 @@ impl Bookmarks {
         };
         let unit = self.db.write(&caller.actor()).await?;
         repo::insert(&unit, owner(caller)?, &bookmark).await?;
+        unit.audit(
+            entry("bookmark.created", bookmark.id).set("url", &bookmark.url).set("title", &bookmark.title),
+        );
         unit.commit().await?;
         Ok(bookmark)
     }
@@ -65,8 +68,13 @@ impl Bookmarks {
             UnitWork::new(async move {
                 let old = repo::get(unit, owner, id).await?;
                 if_match.check(ETag(old.version))?;
-                let changed = old.patched(patch.clone(), now);
+                let changed = old.clone().patched(patch.clone(), now);
                 repo::update(unit, owner, &changed).await?;
+                let entry = entry("bookmark.updated", id)
+                    .changed("url", &old.url, &changed.url)
+                    .changed("title", &old.title, &changed.title)
+                    .changed("note", &old.note, &changed.note);
+                unit.audit(entry);
                 Ok(changed)
             })
         });
@@ -76,8 +84,14 @@ impl Bookmarks {
     pub(crate) async fn delete(&self, caller: &Caller, id: BookmarkId) -> Result<()> {
         let unit = self.db.write(&caller.actor()).await?;
         repo::delete(&unit, owner(caller)?, id).await?;
+        unit.audit(entry("bookmark.deleted", id));
         Ok(unit.commit().await?)
     }
+}
+
+/// What the audit log says of it. Who, when and from where is added when it is written.
+fn entry(action: &'static str, id: BookmarkId) -> AuditEntry {
+    AuditEntry::new(action, format!("bookmark/{id}"))
 }
 
 fn owner(caller: &Caller) -> Result<UserId, Problem> {

@@ -1,7 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod accounts;
 mod command;
+mod email;
+mod people;
 mod platform;
+mod problems;
 
 use std::sync::Arc;
 
@@ -10,10 +14,15 @@ use futures_util::future::BoxFuture;
 use mainstay_auth::Authenticator;
 use mainstay_core::ProblemKind;
 use mainstay_db::Migration;
+use mainstay_events::{Consumer, Job, Worker};
 use mainstay_http::ApiRouter;
 
+pub use accounts::{AccountHook, AccountHooks, HookError, NewAccount};
 pub use command::Command;
+pub use email::Email;
+pub use people::{People, PeopleSlot, Person};
 pub use platform::{Environment, Platform, PlatformParts};
+pub use problems::{LAST_ADMIN, PROBLEMS, TOKEN_INVALID};
 
 /// An app: a vertical slice of the backend.
 pub trait App: Send + Sync + 'static {
@@ -34,6 +43,21 @@ pub trait App: Send + Sync + 'static {
     /// The error codes of its domain.
     fn problems(&self) -> &'static [&'static ProblemKind] {
         &[]
+    }
+
+    /// What it does about events of its own and of others.
+    fn consumers(&self) -> Vec<Consumer> {
+        Vec::new()
+    }
+
+    /// What it does on a schedule.
+    fn jobs(&self) -> Vec<Job> {
+        Vec::new()
+    }
+
+    /// What it does in the background besides.
+    fn workers(&self) -> Vec<Worker> {
+        Vec::new()
     }
 
     /// Commands that it adds to the program's.

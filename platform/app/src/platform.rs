@@ -1,10 +1,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::{AccountHooks, PeopleSlot};
 use mainstay_auth::Passwords;
 use mainstay_core::seal::RootKey;
 use mainstay_core::settings::{KeyInfo, Section, Sources};
 use mainstay_core::{Clock, Ids, Rng};
 use mainstay_db::Db;
+use mainstay_mail::Mails;
 use mainstay_telemetry::Metrics;
 
 mainstay_core::setting_words! {
@@ -30,6 +32,8 @@ pub struct Platform {
     pub ids: Ids,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Queues mails.
+    pub mails: Mails,
     /// Where to count.
     pub metrics: Metrics,
     /// Keys for secrets at rest are derived from it.
@@ -38,6 +42,10 @@ pub struct Platform {
     pub environment: Environment,
     /// Where people reach the server, without a slash at the end.
     pub public_url: String,
+    /// Who takes part in the life of accounts.
+    pub account_hooks: AccountHooks,
+    /// Where the app that keeps accounts puts its [`People`](crate::People).
+    pub people: PeopleSlot,
     settings: Arc<Mutex<Settings>>,
 }
 
@@ -59,6 +67,8 @@ pub struct PlatformParts {
     pub rng: Arc<dyn Rng>,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Queues mails.
+    pub mails: Mails,
     /// Where to count.
     pub metrics: Metrics,
     /// The installation's root secret.
@@ -75,12 +85,37 @@ impl Platform {
     /// A platform.
     #[must_use]
     pub fn new(parts: PlatformParts) -> Self {
-        let PlatformParts { db, clock, rng, passwords, metrics, root_key, environment, public_url, sources } =
-            parts;
+        let PlatformParts {
+            db,
+            clock,
+            rng,
+            passwords,
+            mails,
+            metrics,
+            root_key,
+            environment,
+            public_url,
+            sources,
+        } = parts;
         let ids = Ids::new(clock.clone(), rng.clone());
         let settings = Settings { sources, sections: Vec::new(), shown: Vec::new() };
         let settings = Arc::new(Mutex::new(settings));
-        Self { db, clock, rng, ids, passwords, metrics, root_key, environment, public_url, settings }
+        let account_hooks = AccountHooks::default();
+        Self {
+            db,
+            clock,
+            rng,
+            ids,
+            passwords,
+            mails,
+            metrics,
+            root_key,
+            environment,
+            public_url,
+            account_hooks,
+            people: PeopleSlot::default(),
+            settings,
+        }
     }
 
     /// An app's section of the configuration. Faults in it are reported

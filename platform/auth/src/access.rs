@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use mainstay_core::Problem;
-use mainstay_core::problem::{FORBIDDEN, UNAUTHENTICATED};
+use mainstay_core::input::Text;
+use mainstay_core::problem::{FORBIDDEN, INSUFFICIENT_SCOPE, UNAUTHENTICATED};
+use mainstay_core::{Invalid, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Caller;
+use crate::{Caller, Scope, Via};
 
 /// A system role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -33,6 +34,18 @@ impl Role {
             Self::Staff => "staff",
             Self::Admin => "admin",
         }
+    }
+}
+
+impl Text for Role {
+    fn schema() -> serde_json::Value {
+        serde_json::json!({"type": "string", "enum": Self::ALL.map(Self::name)})
+    }
+
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        Self::ALL.into_iter().find(|role| role.name() == text).ok_or_else(|| {
+            Invalid::new("unknown_role", format!("must be one of {}", Self::ALL.map(Self::name).join(", ")))
+        })
     }
 }
 
@@ -94,69 +107,171 @@ impl<'de> Deserialize<'de> for Roles {
     }
 }
 
-/// Who may use a route.
+/// Who may use a route, and with what.
+///
+/// Users prove themselves by the access token of a session or by an API key.
+/// Either acts with the user's present roles; a key is held to its scopes
+/// besides, by the router, on every route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody.
+    /// Everybody. Who sends credentials is checked all the same.
     Public,
+    /// Everybody, and credentials that are not valid count as none: for the way to new ones, which
+    /// clients walk with the old ones still in their headers.
+    Anybody,
     /// Everybody with an account.
     SignedIn,
+    /// Everybody with an account, by a session only: for what would let an API key outlive
+    /// or outgrow itself (credentials, passwords, sessions, deleting oneself).
+    Session,
     /// Staff and admins.
     Staff,
     /// Admins.
     Admin,
+    /// Other programs, by HTTP Basic with a service credential. No user passes.
+    Service,
+}
+
+/// The kinds of credentials that a request can bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An access token.
+    Bearer,
+    /// An API key.
+    ApiKey,
+    /// A service credential.
+    Basic,
 }
 
 impl Access {
+    /// Every rule.
+    pub const ALL: [Self; 7] =
+        [Self::Public, Self::Anybody, Self::SignedIn, Self::Session, Self::Staff, Self::Admin, Self::Service];
+
     /// Its name in lists of routes.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Public => "public",
+            Self::Anybody => "anybody",
             Self::SignedIn => "signed_in",
+            Self::Session => "session",
             Self::Staff => "staff",
             Self::Admin => "admin",
+            Self::Service => "service",
         }
     }
 
-    /// The role it takes; `None` where nobody has to sign in.
+    /// The role it takes; `None` where no user has to sign in.
     #[must_use]
     pub const fn role(self) -> Option<Role> {
         match self {
-            Self::Public => None,
-            Self::SignedIn => Some(Role::User),
+            Self::Public | Self::Anybody | Self::Service => None,
+            Self::SignedIn | Self::Session => Some(Role::User),
             Self::Staff => Some(Role::Staff),
             Self::Admin => Some(Role::Admin),
         }
     }
 
-    /// Whether `caller` may.
+    /// Whether everybody passes.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Public | Self::Anybody)
+    }
+
+    /// Whether an API key can pass, given the scope.
+    #[must_use]
+    pub const fn takes_api_keys(self) -> bool {
+        match self {
+            Self::Public | Self::Anybody | Self::SignedIn | Self::Staff | Self::Admin => true,
+            Self::Session | Self::Service => false,
+        }
+    }
+
+    /// Whether credentials of this kind are worth a look. An API key is, where only a session
+    /// will do: who is who should hear 403.
+    #[must_use]
+    pub const fn considers(self, kind: Kind) -> bool {
+        match (self, kind) {
+            (Self::Public | Self::Anybody, _) | (Self::Service, Kind::Basic) => true,
+            (Self::Service, Kind::Bearer | Kind::ApiKey) => false,
+            (_, Kind::Bearer | Kind::ApiKey) => true,
+            (_, Kind::Basic) => false,
+        }
+    }
+
+    /// Whether `caller` may, as far as this rule goes. Scopes are the router's.
     ///
     /// # Errors
     /// 401 if they would have to sign in, 403 if they did and it is not enough.
     pub fn check(self, caller: &Caller) -> Result<(), Problem> {
-        match (self.role(), caller.user()) {
-            (None, _) => Ok(()),
-            (Some(_), None) => Err(unauthenticated("This needs a sign-in.", None)),
-            (Some(role), Some(user)) if user.roles.grants(role) => Ok(()),
-            (Some(role), Some(_)) => Err(FORBIDDEN.because(format!("This needs the role {role}."))),
+        let role = match (self, self.role()) {
+            (Self::Public | Self::Anybody, _) => return Ok(()),
+            (Self::Service, _) | (_, None) => {
+                return caller.service().map(|_| ()).ok_or_else(|| self.unauthenticated(Refusal::Missing));
+            }
+            (_, Some(role)) => role,
+        };
+        let user = caller.user().ok_or_else(|| self.unauthenticated(Refusal::Missing))?;
+        if !user.roles.grants(role) {
+            return Err(FORBIDDEN.because(format!("This needs the role {role}.")));
         }
+        match (self, &user.via) {
+            (Self::Session, Via::ApiKey { .. }) => {
+                Err(FORBIDDEN.because("This needs a sign-in: an API key can't do it."))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// 401 with the challenge of this route: RFC 6750 §3, or RFC 7617 for services.
+    #[must_use]
+    pub fn unauthenticated(self, refusal: Refusal) -> Problem {
+        let challenge = match (self, refusal) {
+            (Self::Service, _) => r#"Basic realm="mainstay", charset="UTF-8""#,
+            // RFC 6750 §3.1: who sent nothing is not told of an error.
+            (_, Refusal::Missing) => r#"Bearer realm="mainstay""#,
+            (_, Refusal::Refused) => r#"Bearer realm="mainstay", error="invalid_token""#,
+        };
+        let detail = match (self, refusal) {
+            (Self::Service, Refusal::Missing) => "This needs a service credential, by HTTP Basic.",
+            (Self::Service, Refusal::Refused) => "The service credential is not valid or was revoked.",
+            (_, Refusal::Missing) => "This needs a sign-in.",
+            (_, Refusal::Refused) => "The access token or key is not valid, has expired or was revoked.",
+        };
+        UNAUTHENTICATED
+            .because(detail)
+            .with_header(http::header::WWW_AUTHENTICATE, http::HeaderValue::from_static(challenge))
     }
 }
 
-/// 401 with the challenge that RFC 6750 §3 asks for. `error` is `invalid_token`
-/// for a token that was refused, `None` where none was sent.
-pub(crate) fn unauthenticated(detail: &'static str, error: Option<&'static str>) -> Problem {
-    let challenge = match error {
-        Some(_) => http::HeaderValue::from_static(r#"Bearer realm="mainstay", error="invalid_token""#),
-        None => http::HeaderValue::from_static(r#"Bearer realm="mainstay""#),
-    };
-    UNAUTHENTICATED.because(detail).with_header(http::header::WWW_AUTHENTICATE, challenge)
+/// What was wrong with a request's credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There were none.
+    Missing,
+    /// They are not valid here.
+    Refused,
+}
+
+/// 403 with the challenge that RFC 6750 §3.1 asks for, naming the scope that would do.
+#[must_use]
+pub fn insufficient_scope(needed: &Scope) -> Problem {
+    let problem = INSUFFICIENT_SCOPE.because(format!("This needs an API key with the scope {needed}."));
+    let challenge = format!(r#"Bearer realm="mainstay", error="insufficient_scope", scope="{needed}""#);
+    match http::HeaderValue::try_from(challenge) {
+        Ok(challenge) => problem.with_header(http::header::WWW_AUTHENTICATE, challenge),
+        Err(_) => problem,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use mainstay_core::RequestId;
+    use uuid::Uuid;
+
     use super::*;
+    use crate::{Principal, Scopes, SignedIn};
 
     #[test]
     fn a_stronger_role_has_the_weaker_ones_rights() {
@@ -173,5 +288,52 @@ mod tests {
         assert_eq!(Roles::from_text(&roles.to_text()), roles);
         assert_eq!(Roles::from_text("root,,user"), Roles::of(&[Role::User]));
         assert_eq!(serde_json::to_string(&roles).unwrap(), r#"["user","admin"]"#);
+    }
+
+    #[test]
+    fn each_rule_lets_in_whom_it_is_for() {
+        let caller = |principal| Caller::new(principal, RequestId::from_random([7; 16]), None);
+        let user = |role, via| {
+            let user_id = Uuid::from_u128(1).into();
+            Some(Principal::User(SignedIn { user_id, roles: Roles::of(&[role]), via, ends_at: None }))
+        };
+        let key = || Via::ApiKey { id: Uuid::from_u128(3), scopes: Scopes::all() };
+        let session = Via::Session(Uuid::from_u128(2));
+        let callers = [
+            caller(None),
+            caller(user(Role::User, session.clone())),
+            caller(user(Role::User, key())),
+            caller(user(Role::Staff, session)),
+            caller(user(Role::Admin, key())),
+            caller(Some(Principal::Service(Uuid::from_u128(4).into()))),
+        ];
+        let table = [
+            (Access::Public, [200; 6]),
+            (Access::Anybody, [200; 6]),
+            (Access::SignedIn, [401, 200, 200, 200, 200, 401]),
+            (Access::Session, [401, 200, 403, 200, 403, 401]),
+            (Access::Staff, [401, 403, 403, 200, 200, 401]),
+            (Access::Admin, [401, 403, 403, 403, 200, 401]),
+            (Access::Service, [401, 401, 401, 401, 401, 200]),
+        ];
+        assert_eq!(table.map(|(access, _)| access), Access::ALL);
+        for (access, expected) in table {
+            let found = callers.each_ref().map(|caller| match access.check(caller) {
+                Ok(()) => 200,
+                Err(problem) => problem.kind().status,
+            });
+            assert_eq!(found, expected, "{}", access.name());
+        }
+    }
+
+    #[test]
+    fn a_missing_scope_is_named_in_the_challenge() {
+        let problem = insufficient_scope(&Scope::needed("library", &http::Method::PUT));
+        let reply = axum_core::response::IntoResponse::into_response(problem);
+        assert_eq!(reply.status(), 403);
+        assert_eq!(
+            reply.headers()["www-authenticate"],
+            r#"Bearer realm="mainstay", error="insufficient_scope", scope="library:write""#
+        );
     }
 }

@@ -14,7 +14,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use mainstay_core::{Clock, Rng, UserId};
+use mainstay_core::{Clock, Rng, Timestamp, UserId};
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -59,6 +59,9 @@ pub enum TokenError {
     /// It is not one of ours, or was changed.
     #[error("the token is not valid")]
     Invalid,
+    /// It names a key that is not among ours: of another installation, or newer than what we know.
+    #[error("the token's key is not known")]
+    UnknownKey,
     /// Its time is over.
     #[error("the token has expired")]
     Expired,
@@ -128,6 +131,17 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// A key and when it serves.
+#[derive(Clone, Debug)]
+pub struct ScheduledKey {
+    /// The key.
+    pub key: SigningKey,
+    /// From when on it signs, unless a later one does. It verifies, and is published, before.
+    pub active_from: Timestamp,
+    /// From when on what it signed is refused. `None`: not decided.
+    pub retired_at: Option<Timestamp>,
+}
+
 /// Signs and reads access tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Tokens(Arc<Inner>);
@@ -141,13 +155,24 @@ struct Inner {
 
 #[derive(Default)]
 struct Keys {
-    signing: Option<(String, EncodingKey)>,
+    /// The one that signs last comes first.
+    signing: Vec<Signing>,
     reading: HashMap<String, DecodingKey>,
-    jwks: Vec<serde_json::Value>,
+}
+
+struct Signing {
+    schedule: ScheduledKey,
+    encoding: EncodingKey,
+}
+
+impl Signing {
+    fn is_retired(&self, now: Timestamp) -> bool {
+        self.schedule.retired_at.is_some_and(|at| at <= now)
+    }
 }
 
 /// How far the clocks of two nodes may be apart, in seconds.
-const LEEWAY_S: i64 = 5;
+const LEEWAY_S: u8 = 5;
 /// Longer tokens than this are not ours.
 const LONGEST: usize = 4096;
 
@@ -159,14 +184,20 @@ impl Tokens {
         Self(Arc::new(Inner { settings, clock, keys: RwLock::default(), good }))
     }
 
-    /// Signs with the first of `keys` from now on and reads tokens signed with any of them.
-    pub fn use_keys(&self, keys: &[SigningKey]) {
-        let signing = keys.first().map(|key| (key.kid.clone(), key.encoding()));
-        let reading =
-            keys.iter().map(|key| (key.kid.clone(), DecodingKey::from_ed_der(&key.public))).collect();
-        let jwks = keys.iter().map(SigningKey::jwk).collect();
+    /// Signs and reads with these keys from now on, each at its time. Without effect if they are those in use.
+    pub fn use_keys(&self, keys: &[ScheduledKey]) {
+        let mut keys = keys.to_vec();
+        keys.sort_by(|a, b| (b.active_from, &b.key.kid).cmp(&(a.active_from, &a.key.kid)));
+        let times = |key: &ScheduledKey| (key.key.kid.clone(), key.active_from, key.retired_at);
         let mut current = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Keys { signing, reading, jwks };
+        if current.signing.iter().map(|signing| times(&signing.schedule)).eq(keys.iter().map(times)) {
+            return;
+        }
+        let reading =
+            keys.iter().map(|key| (key.key.kid.clone(), DecodingKey::from_ed_der(&key.key.public))).collect();
+        let signing =
+            keys.into_iter().map(|key| Signing { encoding: key.key.encoding(), schedule: key }).collect();
+        *current = Keys { signing, reading };
         // A retired key's tokens must not live on in memory: forgotten before anybody can read with the new keys.
         self.0.good.invalidate_all();
     }
@@ -174,7 +205,9 @@ impl Tokens {
     /// The public keys (RFC 7517 §5).
     #[must_use]
     pub fn jwks(&self) -> serde_json::Value {
-        serde_json::json!({ "keys": self.0.keys.read().unwrap_or_else(PoisonError::into_inner).jwks })
+        let (now, keys) = (self.0.clock.now(), self.0.keys.read().unwrap_or_else(PoisonError::into_inner));
+        let counting = keys.signing.iter().filter(|signing| !signing.is_retired(now));
+        serde_json::json!({ "keys": counting.map(|signing| signing.schedule.key.jwk()).collect::<Vec<_>>() })
     }
 
     /// How long a token lives, in seconds.
@@ -183,12 +216,33 @@ impl Tokens {
         self.0.settings.lifetime_s
     }
 
+    /// How long after it was issued a token is accepted at most, in seconds: its life, and what two nodes'
+    /// clocks may be apart.
+    #[must_use]
+    pub fn accepted_s(&self) -> u32 {
+        self.lifetime_s() + u32::from(LEEWAY_S)
+    }
+
     /// A new token for this user's session.
     ///
     /// # Errors
     /// [`TokenError::NoKey`] before [`Tokens::use_keys`].
     pub fn issue(&self, user: UserId, session: Uuid, id: Uuid, roles: Roles) -> Result<String, TokenError> {
-        let now = self.0.clock.now().seconds();
+        self.issue_at(self.0.clock.now(), user, session, id, roles)
+    }
+
+    /// The token that was issued at that moment: the same text, however often it is asked for.
+    ///
+    /// # Errors
+    /// [`TokenError::NoKey`] if no key signed then.
+    pub fn issue_at(
+        &self,
+        at: Timestamp,
+        user: UserId,
+        session: Uuid,
+        id: Uuid,
+        roles: Roles,
+    ) -> Result<String, TokenError> {
         let TokenSettings { issuer, audience, lifetime_s } = self.0.settings.clone();
         let claims = Claims {
             iss: issuer,
@@ -196,16 +250,17 @@ impl Tokens {
             sub: user,
             jti: id,
             sid: session,
-            iat: now,
-            exp: now + i64::from(lifetime_s),
+            iat: at.seconds(),
+            exp: at.seconds() + i64::from(lifetime_s),
             roles,
         };
         let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let (kid, key) = keys.signing.as_ref().ok_or(TokenError::NoKey)?;
+        let serves = |signing: &&Signing| signing.schedule.active_from <= at && !signing.is_retired(at);
+        let Signing { schedule, encoding } = keys.signing.iter().find(serves).ok_or(TokenError::NoKey)?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some("at+jwt".to_owned());
-        header.kid = Some(kid.clone());
-        jsonwebtoken::encode(&header, &claims, key).map_err(|_| TokenError::NoKey)
+        header.kid = Some(schedule.key.kid.clone());
+        jsonwebtoken::encode(&header, &claims, encoding).map_err(|_| TokenError::NoKey)
     }
 
     /// What a token says, if it is good now.
@@ -229,11 +284,11 @@ impl Tokens {
             }
         };
         let now = self.0.clock.now();
-        if claims.exp + LEEWAY_S <= now.seconds() {
+        if claims.exp + i64::from(LEEWAY_S) <= now.seconds() {
             self.0.good.invalidate(&hash);
             return Err(TokenError::Expired);
         }
-        if claims.iat > now.seconds() + LEEWAY_S {
+        if claims.iat > now.seconds() + i64::from(LEEWAY_S) {
             return Err(TokenError::Invalid);
         }
         Ok(claims)
@@ -250,10 +305,22 @@ impl Tokens {
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // The library would ask the system's clock; ours is given.
         rules.validate_exp = false;
-        let key = header.kid.as_ref().and_then(|kid| keys.reading.get(kid)).ok_or(TokenError::Invalid)?;
+        let kid = header.kid.ok_or(TokenError::Invalid)?;
+        let key = keys.reading.get(&kid).ok_or_else(|| unknown(&kid))?;
+        let now = self.0.clock.now();
+        if keys.signing.iter().any(|signing| signing.schedule.key.kid == kid && signing.is_retired(now)) {
+            return Err(TokenError::Invalid);
+        }
         let data = jsonwebtoken::decode::<Claims>(token, key, &rules).map_err(|_| TokenError::Invalid)?;
         Ok(data.claims)
     }
+}
+
+/// A name that no key of ours can have is not worth looking for.
+fn unknown(kid: &str) -> TokenError {
+    let fits = kid.len() == 16
+        && kid.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if fits { TokenError::UnknownKey } else { TokenError::Invalid }
 }
 
 impl fmt::Debug for Tokens {
@@ -278,8 +345,12 @@ mod tests {
             lifetime_s: 900,
         };
         let tokens = Tokens::new(settings, clock.clone());
-        tokens.use_keys(std::slice::from_ref(key));
+        tokens.use_keys(&[always(key)]);
         tokens
+    }
+
+    fn always(key: &SigningKey) -> ScheduledKey {
+        ScheduledKey { key: key.clone(), active_from: Timestamp::default(), retired_at: None }
     }
 
     fn setup() -> (SigningKey, Arc<ManualClock>, Tokens) {
@@ -336,12 +407,44 @@ mod tests {
         tokens.read(&token).unwrap();
         let new = SigningKey::generate(&OsRng);
 
-        tokens.use_keys(&[new.clone(), old]);
+        tokens.use_keys(&[always(&new), always(&old)]);
         assert!(tokens.read(&token).is_ok());
         assert_eq!(tokens.jwks()["keys"].as_array().unwrap().len(), 2);
 
-        tokens.use_keys(&[new]);
-        assert_eq!(tokens.read(&token), Err(TokenError::Invalid));
+        tokens.use_keys(&[always(&new)]);
+        assert_eq!(tokens.read(&token), Err(TokenError::UnknownKey));
+    }
+
+    #[test]
+    fn a_new_key_signs_from_its_time_and_an_old_one_ends_at_its_own() {
+        let (old, clock, tokens) = setup();
+        let new = SigningKey::generate(&OsRng);
+        let (switch, end) =
+            (clock.now().after(Duration::from_secs(300)), clock.now().after(Duration::from_secs(1300)));
+        let retiring = ScheduledKey { retired_at: Some(end), ..always(&old) };
+        tokens.use_keys(&[retiring, ScheduledKey { active_from: switch, ..always(&new) }]);
+        let kid = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
+        let before = clock.now();
+
+        assert_eq!(kid(&issue(&tokens)), old.kid);
+        assert_eq!(tokens.jwks()["keys"].as_array().unwrap().len(), 2, "published before it signs");
+        clock.advance(Duration::from_secs(300));
+        assert_eq!(kid(&issue(&tokens)), new.kid);
+        let again = |at| {
+            tokens.issue_at(
+                at,
+                Uuid::from_u128(7).into(),
+                Uuid::from_u128(8),
+                Uuid::from_u128(9),
+                Roles::default(),
+            )
+        };
+        let of_the_old = again(before).unwrap();
+        assert_eq!((kid(&of_the_old), again(before).unwrap()), (old.kid.clone(), of_the_old.clone()));
+        assert!(tokens.read(&of_the_old).is_ok());
+        clock.advance(Duration::from_secs(1000));
+        assert!(tokens.read(&of_the_old).is_err());
+        assert_eq!(tokens.jwks()["keys"].as_array().unwrap().len(), 1);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use mainstay_auth::Authenticator;
 use mainstay_core::RequestId;
 
+use crate::Idempotency;
+
 /// What the stack knows of a request. One pointer and an id: cheap to clone.
 #[derive(Clone)]
 pub struct RequestContext {
@@ -16,11 +18,22 @@ pub struct RequestContext {
     pub(crate) shared: Arc<Shared>,
 }
 
+impl RequestContext {
+    /// The areas that scopes of API keys can be about: those of the routes that users sign in for, in order.
+    #[must_use]
+    pub fn areas(&self) -> &[String] {
+        &self.shared.areas
+    }
+}
+
 /// What all requests of one server share.
 pub(crate) struct Shared {
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
+    pub(crate) areas: Vec<String>,
     pub(crate) max_body_bytes: usize,
     pub(crate) require_if_match: bool,
+    pub(crate) require_idempotency_key: bool,
+    pub(crate) idempotency: Idempotency,
     /// Requests that are being worked for: those whose body is still to come are not.
     pub(crate) in_flight: std::sync::atomic::AtomicUsize,
     pub(crate) max_in_flight: usize,

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod admit;
 mod conditional;
 mod context;
 mod docs;
 pub mod extract;
+pub mod idempotency;
 mod openapi;
 mod ops;
 mod proxies;
@@ -17,6 +19,7 @@ pub use conditional::{ETag, IfMatch, IfNoneMatch};
 pub use context::RequestContext;
 pub use docs::errors_markdown;
 pub use extract::{Id, Valid, ValidForm, ValidQuery};
+pub use idempotency::{Idempotency, IdempotencyKey, Idempotent, migrations, purge_idempotency_keys};
 pub use openapi::OpenApi;
 pub use ops::{Probe, ops_router};
 pub use proxies::TrustedProxies;

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use mainstay_auth::Access;
+use http::Method;
+use mainstay_auth::{Access, Scope};
 use mainstay_core::ProblemKind;
 use mainstay_core::problem::{
-    BODY_TOO_LARGE, FORBIDDEN, INTERNAL, MALFORMED_BODY, MALFORMED_HEADER, MALFORMED_REQUEST, NOT_FOUND,
-    OVERLOADED, PRECONDITION_REQUIRED, REQUEST_TIMEOUT, STALE, TIMEOUT, UNAUTHENTICATED, UNAVAILABLE,
-    UNSUPPORTED_MEDIA_TYPE, VALIDATION_FAILED,
+    BODY_TOO_LARGE, FORBIDDEN, INSUFFICIENT_SCOPE, INTERNAL, MALFORMED_BODY, MALFORMED_HEADER,
+    MALFORMED_REQUEST, NOT_FOUND, OVERLOADED, PRECONDITION_REQUIRED, REQUEST_TIMEOUT, STALE, TIMEOUT,
+    UNAUTHENTICATED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, VALIDATION_FAILED,
 };
 use serde_json::{Map, Value, json};
 
+use crate::idempotency::{
+    IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REQUIRED, IDEMPOTENCY_KEY_REUSED, KEY_PATTERN, is_key_parameter,
+};
 use crate::{ApiRouter, Tag};
 
 /// The document of a whole server.
@@ -55,7 +59,16 @@ impl OpenApi {
                 "securitySchemes": {
                     "bearer": {
                         "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                        "description": "The `access_token` that a sign-in gives.",
+                        "description": "The `access_token` that a sign-in gives, or an API key.",
+                    },
+                    "api_key": {
+                        "type": "apiKey", "in": "header", "name": "X-Api-Key",
+                        "description": "A key from `POST /api/v1/auth/api-keys`. It may do what its owner may, \
+                            as far as its scopes go (`x-required-scope`).",
+                    },
+                    "service": {
+                        "type": "http", "scheme": "basic",
+                        "description": "The `client_id` and `client_secret` of a service, which an administrator makes.",
                     },
                 },
             },
@@ -122,6 +135,9 @@ fn complete_header(parameter: &mut Value) {
     if is_if_match(parameter) {
         parameter["schema"]["pattern"] = json!(IF_MATCH_PATTERN);
     }
+    if is_key_parameter(parameter) {
+        parameter["schema"]["pattern"] = json!(KEY_PATTERN);
+    }
 }
 
 fn is_if_match(parameter: &Value) -> bool {
@@ -134,6 +150,7 @@ pub(crate) fn complete(
     mut operation: Value,
     tag: Tag,
     access: Access,
+    method: &Method,
     own: &[&'static ProblemKind],
 ) -> Value {
     operation["tags"] = json!([tag.name]);
@@ -141,8 +158,15 @@ pub(crate) fn complete(
         // A heading, though it began as a sentence.
         operation["summary"] = summary.trim_end_matches('.').into();
     }
-    operation["security"] =
-        if access == Access::Public { json!([{}, {"bearer": []}]) } else { json!([{"bearer": []}]) };
+    operation["security"] = match access {
+        Access::Public | Access::Anybody => json!([{}, {"bearer": []}, {"api_key": []}]),
+        Access::SignedIn | Access::Staff | Access::Admin => json!([{"bearer": []}, {"api_key": []}]),
+        Access::Session => json!([{"bearer": []}]),
+        Access::Service => json!([{"service": []}]),
+    };
+    if needs_scope(access) {
+        operation["x-required-scope"] = json!(Scope::needed(&tag.area(), method).to_string());
+    }
     if let Some(role) = access.role() {
         operation["x-required-role"] = json!(role.name());
     }
@@ -152,8 +176,12 @@ pub(crate) fn complete(
     let has_parameter = |place: &str| parameters.iter().any(|parameter| parameter["in"] == place);
     let mut kinds: Vec<&'static ProblemKind> =
         vec![&MALFORMED_REQUEST, &UNAUTHENTICATED, &INTERNAL, &OVERLOADED, &TIMEOUT, &UNAVAILABLE];
-    if access.role().is_some_and(|role| role != mainstay_auth::Role::User) {
-        kinds.push(&FORBIDDEN);
+    match access {
+        Access::Public | Access::Anybody | Access::SignedIn | Access::Service => {}
+        Access::Session | Access::Staff | Access::Admin => kinds.push(&FORBIDDEN),
+    }
+    if needs_scope(access) {
+        kinds.push(&INSUFFICIENT_SCOPE);
     }
     if operation.get("requestBody").is_some() {
         kinds.extend([
@@ -179,6 +207,15 @@ pub(crate) fn complete(
     if conditional {
         kinds.extend([&STALE, &PRECONDITION_REQUIRED]);
     }
+    if operation["parameters"].as_array().is_some_and(|list| list.iter().any(is_key_parameter)) {
+        kinds.extend([
+            &MALFORMED_HEADER,
+            &IDEMPOTENCY_KEY_REQUIRED,
+            &IDEMPOTENCY_IN_PROGRESS,
+            &IDEMPOTENCY_KEY_REUSED,
+        ]);
+        declare_replays(&mut operation);
+    }
     kinds.extend(own);
     let mut by_status: BTreeMap<u16, Vec<&'static ProblemKind>> = BTreeMap::new();
     for kind in kinds {
@@ -198,6 +235,23 @@ pub(crate) fn complete(
         }
     }
     operation
+}
+
+/// Whether an API key is refused there for want of a scope.
+fn needs_scope(access: Access) -> bool {
+    !access.is_open() && access.takes_api_keys()
+}
+
+/// Each answer of an attempt that took effect may be the first one once more.
+fn declare_replays(operation: &mut Value) {
+    let responses = operation["responses"].as_object_mut();
+    let successes = responses.into_iter().flatten().filter(|(status, _)| status.starts_with('2'));
+    for (_, response) in successes {
+        response["headers"]["Idempotent-Replayed"] = json!({
+            "description": "There, and `true`, if this is the first answer to the `Idempotency-Key` once more.",
+            "schema": {"type": "string", "enum": ["true"]},
+        });
+    }
 }
 
 fn problem_response(kinds: &[&'static ProblemKind]) -> Value {
@@ -238,11 +292,61 @@ mod tests {
             "parameters": [{"name": "If-Match", "in": "header", "schema": {"type": ["string", "null"]}}],
             "responses": {},
         });
-        let completed = complete(declared, Tag { name: "Things", about: "" }, Access::Public, &[]);
+        let completed =
+            complete(declared, Tag { name: "Things", about: "" }, Access::Public, &Method::GET, &[]);
 
         let schema = &completed["parameters"][0]["schema"];
         assert_eq!(*schema, json!({"type": "string", "pattern": IF_MATCH_PATTERN}));
         let examples = &completed["responses"]["400"]["content"][PROBLEM_JSON]["examples"];
         assert!(examples["malformed_header"].is_object(), "{examples}");
+    }
+
+    #[test]
+    fn a_key_has_a_pattern_refusals_of_its_own_and_replays() {
+        let declared = json!({
+            "parameters": [{"name": "Idempotency-Key", "in": "header", "schema": {"type": ["string", "null"]}}],
+            "responses": {"201": {"description": "Made"}},
+        });
+        let tag = Tag { name: "Things", about: "" };
+        let completed = complete(declared, tag, Access::Public, &Method::POST, &[]);
+
+        assert_eq!(completed["parameters"][0]["schema"], json!({"type": "string", "pattern": KEY_PATTERN}));
+        assert!(completed["responses"]["201"]["headers"]["Idempotent-Replayed"].is_object());
+        for (status, code) in [
+            ("400", "malformed_header"),
+            ("400", "idempotency_key_required"),
+            ("409", "idempotency_in_progress"),
+            ("422", "idempotency_key_reused"),
+        ] {
+            let examples = &completed["responses"][status]["content"][PROBLEM_JSON]["examples"];
+            assert!(examples[code].is_object(), "{status} {code}: {examples}");
+        }
+    }
+
+    #[test]
+    fn security_and_refusals_follow_the_access_rule() {
+        let of = |access| {
+            let tag = Tag { name: "Lost things", about: "" };
+            let completed = complete(json!({"responses": {}}), tag, access, &Method::PATCH, &[]);
+            let schemes: Vec<_> =
+                completed["security"].as_array().unwrap().iter().map(Value::to_string).collect();
+            let codes = completed["responses"]["403"]["content"][PROBLEM_JSON]["examples"]
+                .as_object()
+                .map(|examples| examples.keys().cloned().collect::<Vec<_>>().join(" "));
+            (schemes.join(" "), completed["x-required-scope"].clone(), codes.unwrap_or_default())
+        };
+        let expect = |security: &str, scope: Option<&str>, codes: &str| {
+            (security.to_owned(), scope.map_or(Value::Null, Value::from), codes.to_owned())
+        };
+        let (user, scope) = (r#"{"bearer":[]} {"api_key":[]}"#, Some("lost_things:write"));
+        assert_eq!(of(Access::Public), expect(r#"{} {"bearer":[]} {"api_key":[]}"#, None, ""));
+        assert_eq!(of(Access::SignedIn), expect(user, scope, "insufficient_scope"));
+        assert_eq!(of(Access::Session), expect(r#"{"bearer":[]}"#, None, "forbidden"));
+        for access in [Access::Staff, Access::Admin] {
+            let (security, needed, codes) = of(access);
+            assert_eq!((security, needed), (user.to_owned(), scope.map_or(Value::Null, Value::from)));
+            assert!(codes.contains("forbidden") && codes.contains("insufficient_scope"), "{codes}");
+        }
+        assert_eq!(of(Access::Service), expect(r#"{"service":[]}"#, None, ""));
     }
 }

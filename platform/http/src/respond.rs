@@ -23,13 +23,13 @@ impl PublicCache {
     /// signed-in caller gets is nobody else's.
     #[must_use]
     pub fn of(caller: &Caller) -> Self {
-        Self(if caller.user().is_none() { "public, max-age=0, s-maxage=5" } else { "private, no-store" })
+        Self(if caller.is_anonymous() { "public, max-age=0, s-maxage=5" } else { "private, no-store" })
     }
 
     fn put(self, response: &mut Response) {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(self.0));
-        headers.append(header::VARY, HeaderValue::from_static("authorization"));
+        headers.append(header::VARY, HeaderValue::from_static("authorization, x-api-key"));
     }
 }
 

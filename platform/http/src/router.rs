@@ -1,19 +1,20 @@
 //! Routes that cannot be added without an access rule.
 
 use std::fmt;
+use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
-use http::{HeaderValue, Method, header};
-use mainstay_auth::{Access, AuthError, Caller, Credentials};
-use mainstay_core::{Problem, ProblemKind};
+use http::Method;
+use mainstay_auth::Access;
+use mainstay_core::ProblemKind;
 use serde_json::Value;
 use utoipa_axum::router::UtoipaMethodRouter;
 
-use crate::RequestContext;
-use crate::openapi;
+use crate::admit::admit;
+use crate::{RequestContext, openapi};
 
 /// The heading that an app's operations stand under in the API reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,16 @@ pub struct Tag {
     pub name: &'static str,
     /// What these operations are about.
     pub about: &'static str,
+}
+
+impl Tag {
+    /// What scopes of API keys call the routes under this heading: its name in
+    /// lower case, `_` for every character that is not a letter.
+    #[must_use]
+    pub fn area(self) -> String {
+        let letter = |c: char| if c.is_ascii_alphabetic() { c.to_ascii_lowercase() } else { '_' };
+        self.name.chars().map(letter).collect()
+    }
 }
 
 /// What is known of one route.
@@ -35,6 +46,8 @@ pub struct RouteInfo {
     pub operation: String,
     /// Who may use it.
     pub access: Access,
+    /// The area that an API key's scope has to cover: `library`.
+    pub area: String,
     /// Whether it stands in the OpenAPI document. Pages for people do not.
     pub documented: bool,
 }
@@ -91,18 +104,19 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
         let (path, item) = only(&item);
         let (method, operation) = only(item);
         let method: Method = method.to_uppercase().parse().expect("the document names methods");
-        let value = openapi::complete(operation.clone(), self.tag, access, problems);
+        let value = openapi::complete(operation.clone(), self.tag, access, &method, problems);
         self.routes.push(RouteInfo {
             method: method.clone(),
             path: path.to_owned(),
             operation: value["operationId"].as_str().unwrap_or_default().to_owned(),
             access,
+            area: self.tag.area(),
             documented: true,
         });
         self.operations.push(Operation { path: path.to_owned(), method, value });
         let schema = |(name, schema)| (name, serde_json::to_value(schema).expect("schemas serialize"));
         self.schemas.extend(schemas.into_iter().map(schema));
-        self.router = self.router.route(path, guarded(methods, access));
+        self.router = self.router.route(path, guarded(methods, access, self.tag));
         self
     }
 
@@ -114,9 +128,10 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
             path: path.to_owned(),
             operation: path.trim_matches('/').replace(['/', '.', '-'], "_"),
             access,
+            area: self.tag.area(),
             documented: false,
         });
-        self.router = self.router.route(path, guarded(methods, access));
+        self.router = self.router.route(path, guarded(methods, access, self.tag));
         self
     }
 
@@ -184,45 +199,31 @@ fn only(value: &Value) -> (&str, &Value) {
     (name, inner)
 }
 
-/// `route_layer`, so that a wrong method is 405 for everybody.
-fn guarded<S: Clone + Send + Sync + 'static>(methods: MethodRouter<S>, access: Access) -> MethodRouter<S> {
-    methods.route_layer(from_fn(move |request: Request, next: Next| guard(access, request, next)))
+/// What the guard of a route goes by.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) access: Access,
+    pub(crate) area: String,
 }
 
-async fn guard(access: Access, mut request: Request, next: Next) -> Response {
+/// `route_layer`, so that a wrong method is 405 for everybody.
+fn guarded<S: Clone + Send + Sync + 'static>(
+    methods: MethodRouter<S>,
+    access: Access,
+    tag: Tag,
+) -> MethodRouter<S> {
+    let rule = Arc::new(Rule { access, area: tag.area() });
+    methods.route_layer(from_fn(move |request: Request, next: Next| guard(rule.clone(), request, next)))
+}
+
+async fn guard(rule: Arc<Rule>, mut request: Request, next: Next) -> Response {
     let context =
         request.extensions().get::<RequestContext>().cloned().expect("the stack stands before every route");
-    let credentials = request.headers().get(header::AUTHORIZATION).cloned();
-    match admit(access, &context, credentials).await {
+    match admit(&rule, &context, request.method(), request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
     }
-}
-
-async fn admit(
-    access: Access,
-    context: &RequestContext,
-    given: Option<HeaderValue>,
-) -> Result<Caller, Problem> {
-    let user = match given {
-        None => None,
-        Some(value) => {
-            let authenticator = context.shared.authenticator.as_ref().ok_or(AuthError::Refused)?;
-            Some(authenticator.authenticate(Credentials::Bearer(bearer(&value)?)).await?)
-        }
-    };
-    let caller = Caller::new(user, context.request_id.clone(), context.address);
-    access.check(&caller)?;
-    Ok(caller)
-}
-
-/// The bearer token. A header of another kind is refused, not ignored: who
-/// sends credentials means to be somebody.
-fn bearer(value: &HeaderValue) -> Result<&str, AuthError> {
-    let (scheme, token) =
-        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(AuthError::Refused)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(AuthError::Refused) }
 }

@@ -24,6 +24,8 @@ mainstay_core::settings! {
         cors_origins: Vec<String> = vec![];
         /// Whether changes without `If-Match` are refused (428).
         require_if_match: bool = false;
+        /// Whether requests that take an `Idempotency-Key` are refused without one (400).
+        require_idempotency_key: bool = false;
         /// Longest time for one request, in seconds.
         request_timeout_s: u64 = 30, in 1..=3600;
         /// Longest wait for the first byte of a connection, in seconds.

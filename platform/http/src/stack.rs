@@ -4,6 +4,7 @@
 //! future once more, and the order, which matters, stands here to be read.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ use tracing::Instrument as _;
 use crate::context::Shared;
 use crate::respond::Links;
 use crate::server::PeerAddr;
-use crate::{HttpSettings, RequestContext, TrustedProxies};
+use crate::{HttpSettings, Idempotency, RequestContext, RouteInfo, TrustedProxies};
 
 /// What a [`Stack`] is made from.
 #[derive(Clone)]
@@ -45,8 +46,12 @@ pub struct StackOptions {
     pub settings: HttpSettings,
     /// Who turns tokens into users. `None`: every token is refused.
     pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// Every route that the stack stands before; for what scopes can be about.
+    pub routes: Vec<RouteInfo>,
     /// Randomness, for request ids.
     pub rng: Arc<dyn Rng>,
+    /// Remembers the answers of requests with an `Idempotency-Key`.
+    pub idempotency: Idempotency,
     /// Where requests are counted.
     pub metrics: Metrics,
 }
@@ -112,7 +117,7 @@ impl Stack {
     /// If the settings were not checked ([`HttpSettings::check`]).
     #[must_use]
     pub fn new(options: StackOptions) -> Self {
-        let StackOptions { settings, authenticator, rng, metrics } = options;
+        let StackOptions { settings, authenticator, routes, rng, idempotency, metrics } = options;
         let durations = Family::new_with_constructor(histogram as fn() -> Histogram);
         let durations =
             metrics.register("http_request_duration_seconds", "Time from request to answer", durations);
@@ -121,8 +126,11 @@ impl Stack {
         Self(Arc::new(Inner {
             shared: Arc::new(Shared {
                 authenticator,
+                areas: areas(routes),
                 max_body_bytes: settings.max_body_bytes,
                 require_if_match: settings.require_if_match,
+                require_idempotency_key: settings.require_idempotency_key,
+                idempotency,
                 in_flight: AtomicUsize::new(0),
                 max_in_flight: settings.max_in_flight,
             }),
@@ -147,6 +155,13 @@ impl Stack {
             None => router,
         }
     }
+}
+
+/// What scopes can be about, each area once.
+fn areas(routes: Vec<RouteInfo>) -> Vec<String> {
+    let scoped = routes.into_iter().filter(|route| !route.access.is_open() && route.access.takes_api_keys());
+    let areas: BTreeSet<_> = scoped.map(|route| route.area).collect();
+    areas.into_iter().collect()
 }
 
 fn histogram() -> Histogram {
@@ -174,7 +189,8 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         return None;
     }
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
-    let exposed = ["etag", "link", "location", "retry-after", "x-request-id"].map(HeaderName::from_static);
+    let exposed = ["etag", "idempotent-replayed", "link", "location", "retry-after", "x-request-id"]
+        .map(HeaderName::from_static);
     let allowed =
         ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "x-request-id"];
     Some(
@@ -205,13 +221,13 @@ struct Asked {
 async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let stack = &*stack.0;
+    let route = Route(request.extensions().get::<MatchedPath>().cloned());
     let asked = Asked {
         method: request.method().clone(),
         uri: request.uri().clone(),
         request_id: request_id(&request, &*stack.rng),
         seen: request.headers().get(header::IF_NONE_MATCH).cloned(),
     };
-    let route = Route(request.extensions().get::<MatchedPath>().cloned());
     let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0.ip());
     let address = peer.map(|peer| stack.proxies.client(peer, request.headers()));
     let (request_id, shared) = (asked.request_id.clone(), stack.shared.clone());

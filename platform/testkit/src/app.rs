@@ -5,10 +5,13 @@ use std::time::Duration;
 use axum::Router;
 use mainstay::{Backend, Config, Surface};
 use mainstay_auth::{Passwords, Role, Roles};
-use mainstay_core::{Actor, Clock, ManualClock, SeededRng, Timestamp};
+use mainstay_core::{Actor, Clock, ManualClock, Paging, SeededRng, Timestamp};
 use mainstay_db::Db;
 use mainstay_db::testing::TestDatabase;
-use mainstay_identity::{Accounts, Email, Identity, NewPassword, NewUser, Username};
+use mainstay_events::Events;
+use mainstay_identity::{Email, Identity, NewPassword, NewUser, Username};
+use mainstay_mail::{MailFilter, Mails, StoredMail};
+use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::contract::Contract;
@@ -19,10 +22,14 @@ pub struct TestApp {
     router: Router,
     contract: Arc<Contract>,
     clock: Arc<ManualClock>,
-    accounts: Accounts,
+    identity: Identity,
+    passwords: Passwords,
     db: Db,
     users: AtomicU32,
     start_lines: Vec<String>,
+    background: Events,
+    mails: Mails,
+    _mail_folder: Arc<TempDir>,
     // Last: dropped when nothing uses it any more.
     database: Arc<TestDatabase>,
 }
@@ -54,19 +61,56 @@ impl TestApp {
         let clock = Arc::new(ManualClock::at(START));
         let rng = Arc::new(SeededRng::new(42));
         let passwords = Passwords::weak_for_tests(rng.clone());
-        let config = config.set("secret_key", SECRET, "test").set("database.url", database.url(), "test");
+        let mail_folder = Arc::new(tempfile::tempdir().expect("a temporary folder can be made"));
+        let config = config
+            .set("mail.folder", mail_folder.path().to_string_lossy(), "test")
+            .set("secret_key", SECRET, "test")
+            .set("database.url", database.url(), "test");
         let backend =
             Backend::with_parts(config, clock.clone(), rng, passwords).expect("the backend can be built");
         let identity = Identity::new(backend.platform());
-        let accounts = identity.accounts().clone();
+        let (kept, kept_passwords) = (identity.clone(), backend.platform().passwords.clone());
         let backend = compose(backend.with(|_| identity));
         backend.check_settings().expect("the test's settings are good");
         let start_lines = backend.start_apps().await.expect("the apps start");
 
-        let db = backend.platform().db.clone();
+        let (db, mails) = (backend.platform().db.clone(), backend.platform().mails.clone());
+        let background = backend.background();
         let Surface { router, routes, document } = backend.surface();
-        let contract = Arc::new(Contract::new(routes, document));
-        Self { router, contract, clock, accounts, db, users: AtomicU32::new(0), start_lines, database }
+        let contract = Arc::new(Contract::new(routes, document, backend.platform().db.clone()));
+        Self {
+            router,
+            contract,
+            clock,
+            identity: kept,
+            passwords: kept_passwords,
+            db,
+            users: AtomicU32::new(0),
+            start_lines,
+            background,
+            mails,
+            _mail_folder: mail_folder,
+            database,
+        }
+    }
+
+    /// Does all background work that can be done at this moment: events reach their
+    /// consumers, mails are sent, jobs that are due run, the audit log is sealed.
+    pub async fn settle(&self) {
+        self.background.settle().await.expect("background work succeeds");
+    }
+
+    /// The mails to this address so far, the oldest first, after [`TestApp::settle`].
+    pub async fn mails_to(&self, address: &str) -> Vec<StoredMail> {
+        self.settle().await;
+        let filter = MailFilter { address: Some(address.to_owned()), ..MailFilter::default() };
+        let page = self.mails.list(&Actor::system("test"), &Paging::first(100), &filter).await;
+        let mut mails = Vec::new();
+        for mail in page.expect("mails can be listed").items.into_iter().rev() {
+            let found = self.mails.find(mail.id).await.expect("mails can be read");
+            mails.push(found.expect("a mail that is listed is there"));
+        }
+        mails
     }
 
     /// What the apps had to say to the operator when they started.
@@ -87,6 +131,41 @@ impl TestApp {
         let backend = Backend::with_parts(config, self.clock.clone(), rng, passwords)
             .expect("the backend can be built");
         compose(backend).start_apps().await.expect("the apps start")
+    }
+
+    /// One more node on the same database, with the same clock.
+    pub async fn another_node(&self, compose: impl Fn(Backend) -> Backend) -> Node {
+        self.another_node_with(Config::defaults(), compose).await
+    }
+
+    /// The same with settings of its own.
+    pub async fn another_node_with(&self, config: Config, compose: impl Fn(Backend) -> Backend) -> Node {
+        let rng = Arc::new(SeededRng::new(u64::from(44 + self.users.fetch_add(1, Ordering::Relaxed))));
+        let passwords = Passwords::weak_for_tests(rng.clone());
+        let config =
+            config.set("secret_key", SECRET, "test").set("database.url", self.database.url(), "test");
+        let backend = Backend::with_parts(config, self.clock.clone(), rng, passwords.clone())
+            .expect("the backend can be built");
+        let identity = Identity::new(backend.platform());
+        let kept = identity.clone();
+        let backend = compose(backend.with(|_| identity));
+        backend.check_settings().expect("the test's settings are good");
+        backend.start_apps().await.expect("the apps start");
+        let Surface { router, routes, document } = backend.surface();
+        let contract = Arc::new(Contract::new(routes, document, backend.platform().db.clone()));
+        Node { router, contract, identity: kept, passwords, database: self.database.clone() }
+    }
+
+    /// The identity app, for its commands and what no endpoint does.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What hashes and checks passwords on this node.
+    #[must_use]
+    pub fn passwords(&self) -> &Passwords {
+        &self.passwords
     }
 
     /// The clock that the app goes by.
@@ -162,10 +241,50 @@ impl TestApp {
             roles: Roles::of(&[role]),
             email_verified: true,
         };
-        self.accounts.register(&Actor::system("test"), new).await.expect("the account can be made");
+        self.identity
+            .accounts()
+            .register(&Actor::system("test"), new)
+            .await
+            .expect("the account can be made");
         let body = serde_json::json!({"username": username, "password": PASSWORD});
         let reply = self.anonymous().post("/api/v1/auth/login", body).await;
         self.with_token(reply.json["access_token"].as_str().expect("a sign-in gives a token"))
+    }
+}
+
+/// One more node on a [`TestApp`]'s database.
+#[derive(Debug)]
+pub struct Node {
+    router: Router,
+    contract: Arc<Contract>,
+    identity: Identity,
+    passwords: Passwords,
+    database: Arc<TestDatabase>,
+}
+
+impl Node {
+    /// A caller of this node who is not signed in.
+    #[must_use]
+    pub fn anonymous(&self) -> Client {
+        Client::new(self.router.clone(), self.contract.clone(), self.database.clone(), None)
+    }
+
+    /// A caller of this node with a token of the test's choice.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Client {
+        Client::new(self.router.clone(), self.contract.clone(), self.database.clone(), Some(token.to_owned()))
+    }
+
+    /// The identity app on this node.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What hashes and checks passwords on this node.
+    #[must_use]
+    pub fn passwords(&self) -> &Passwords {
+        &self.passwords
     }
 }
 

@@ -1,9 +1,11 @@
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use mainstay::http::server::PeerAddr;
 use mainstay_db::testing::TestDatabase;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -16,6 +18,7 @@ pub struct Client {
     router: Router,
     contract: Arc<Contract>,
     token: Option<String>,
+    address: Option<IpAddr>,
     /// Held, so that a caller can outlive the app that it was made from.
     _database: Arc<TestDatabase>,
 }
@@ -72,13 +75,25 @@ impl Client {
         database: Arc<TestDatabase>,
         token: Option<String>,
     ) -> Self {
-        Self { router, contract, token, _database: database }
+        Self { router, contract, token, address: None, _database: database }
     }
 
     /// The caller's access token, if they are signed in.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
+    }
+
+    /// The same caller with another access token.
+    #[must_use]
+    pub fn bearing(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same caller, coming from this address.
+    #[must_use]
+    pub fn from_address(&self, address: IpAddr) -> Self {
+        Self { address: Some(address), ..self.clone() }
     }
 
     /// GET.
@@ -137,7 +152,10 @@ impl Client {
     }
 
     async fn send(&self, request: http::request::Builder, body: Body) -> Reply {
-        let request = request.body(body).expect("the test builds a request");
+        let mut request = request.body(body).expect("the test builds a request");
+        if let Some(address) = self.address {
+            request.extensions_mut().insert(PeerAddr(SocketAddr::new(address, 40_000)));
+        }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let Ok(response) = self.router.clone().oneshot(request).await;
         let (parts, body) = response.into_parts();
@@ -145,6 +163,7 @@ impl Client {
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let reply = Reply { status: parts.status, headers: parts.headers, bytes, json };
         self.contract.check(&method, &path, &reply);
+        self.contract.check_audited(&method, &path, &reply).await;
         reply
     }
 }

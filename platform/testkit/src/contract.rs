@@ -1,5 +1,8 @@
 use http::{Method, StatusCode};
 use mainstay::http::{OpenApi, RouteInfo};
+use mainstay_db::Db;
+use sea_orm::ConnectionTrait as _;
+use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
 use serde_json::Value;
 
 use crate::client::Reply;
@@ -9,11 +12,15 @@ use crate::client::Reply;
 pub struct Contract {
     routes: Vec<RouteInfo>,
     document: OpenApi,
+    db: Db,
 }
 
+/// Changes that may have changed nothing, and so left nothing to audit.
+const MAY_CHANGE_NOTHING: &[&str] = &["/api/v1/auth/logout", "/api/v1/auth/logout-all"];
+
 impl Contract {
-    pub(crate) fn new(routes: Vec<RouteInfo>, document: OpenApi) -> Self {
-        Self { routes, document }
+    pub(crate) fn new(routes: Vec<RouteInfo>, document: OpenApi, db: Db) -> Self {
+        Self { routes, document, db }
     }
 
     /// Every route.
@@ -52,6 +59,35 @@ impl Contract {
             let fits = documented.map_or(kind.is_empty(), |content| content.contains_key(kind));
             assert!(fits, "{what} with the content type {kind:?}, which its documentation does not name");
         }
+    }
+
+    /// Fails the test if this answer to a change left no entry in the audit log.
+    ///
+    /// An answer of 200 proves no change (a PATCH may change nothing), and a replayed
+    /// one is the answer to an earlier request.
+    ///
+    /// # Panics
+    /// With the route whose service does not audit.
+    pub(crate) async fn check_audited(&self, method: &Method, path: &str, reply: &Reply) {
+        let changed =
+            matches!(reply.status, StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT);
+        let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let ours = self.routes.iter().any(|route| route.method == *method && fits(&route.path, path));
+        let replayed = !reply.header("idempotent-replayed").is_empty();
+        if !changed || reads || replayed || !ours || MAY_CHANGE_NOTHING.contains(&path) {
+            return;
+        }
+        let entries = Query::select()
+            .column("action")
+            .from("audit_log")
+            .and_where(Expr::col("request_id").eq(reply.header("x-request-id")))
+            .to_owned();
+        let entries = self.db.primary().query_all(&entries).await.expect("the audit log can be read");
+        assert!(
+            !entries.is_empty(),
+            "{method} {path} answered {} and left nothing in the audit log",
+            reply.status
+        );
     }
 }
 

@@ -4,7 +4,8 @@ mod app;
 mod client;
 mod contract;
 
-pub use app::TestApp;
+pub use app::{Node, TestApp};
 pub use client::{Client, Reply};
+pub use mainstay::Config;
 pub use mainstay_db::testing::{TestDatabase, dialect};
 pub use serde_json::json;

@@ -30,6 +30,7 @@ pub(super) async fn run(backend: &Backend) -> anyhow::Result<()> {
         ("schema", schema(backend).await),
         ("address", address(backend).await),
         ("proxies", proxies(backend)),
+        ("mail", mail(backend).await),
     ] {
         let (mark, text) = match finding {
             Finding::Good(text) => ("ok  ", text),
@@ -53,6 +54,18 @@ fn environment(backend: &Backend) -> Finding {
         Environment::Production => Finding::Good("production".to_owned()),
         Environment::Development => {
             Finding::Note("development: set environment = \"production\" where people rely on it".to_owned())
+        }
+    }
+}
+
+async fn mail(backend: &Backend) -> Finding {
+    let mails = &backend.platform.mails;
+    match (mails.check().await, mails.has_smtp()) {
+        (Err(error), _) => Finding::Bad(error.to_string()),
+        (Ok(()), true) => Finding::Good("the SMTP server answers".to_owned()),
+        (Ok(()), false) => {
+            let folder = mails.settings().folder.display();
+            Finding::Note(format!("no smtp_url: mails are only written to {folder} and shown in the mailbox"))
         }
     }
 }

@@ -76,7 +76,8 @@ async fn dispatch(compose: fn(Backend) -> Backend, started: Instant) -> anyhow::
         demo.then(tempfile::tempdir).transpose().context("making a folder for the demo database")?;
     if let Some(folder) = &throw_away {
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("demo.db").display());
-        config = config.set("database.url", url, "--demo");
+        let mails = folder.path().join("mail").display().to_string();
+        config = config.set("database.url", url, "--demo").set("mail.folder", mails, "--demo");
     }
     let mut listener = None;
     if name == "serve" {

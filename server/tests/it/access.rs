@@ -2,7 +2,8 @@
 
 use http::Method;
 use mainstay::prelude::*;
-use mainstay_testkit::TestApp;
+use mainstay_testkit::{TestApp, json};
+use serde_json::Value;
 
 /// The route's path with something that looks like an id in it.
 fn concrete(path: &str) -> String {
@@ -19,13 +20,9 @@ async fn every_route_refuses_those_it_is_not_for() {
     for route in routes {
         let path = concrete(&route.path);
         let what = format!("{} {path}", route.method);
-        let refused = |access: Access, status: u16| match access {
-            Access::Public => None,
-            Access::SignedIn | Access::Staff | Access::Admin => Some(status),
-        };
-        if let Some(status) = refused(route.access, 401) {
+        if !route.access.is_open() {
             let reply = anonymous.raw(route.method.clone(), &path, &[], "").await;
-            assert_eq!((reply.status.as_u16(), reply.code()), (status, "unauthenticated"), "{what}");
+            assert_eq!((reply.status.as_u16(), reply.code()), (401, "unauthenticated"), "{what}");
             let reply = app.with_token("forged").raw(route.method.clone(), &path, &[], "").await;
             assert_eq!(reply.status.as_u16(), 401, "{what} with a forged token");
         }
@@ -35,6 +32,69 @@ async fn every_route_refuses_those_it_is_not_for() {
                 assert_eq!((reply.status.as_u16(), reply.code()), (403, "forbidden"), "{what} as {role}");
             }
         }
+    }
+}
+
+/// Whether a key with one scope may be used for a route, written as a table of its own.
+fn covers(scope: &str, area: &str, reads: bool) -> bool {
+    match scope.split_once(':') {
+        None => scope == "*" || (scope == "read" && reads),
+        Some((of, verb)) => of == area && (verb == "write" || reads),
+    }
+}
+
+#[tokio::test]
+async fn every_route_holds_api_keys_to_their_scopes() {
+    let app = TestApp::boot(|backend| backend.with(Library::new)).await;
+    let admin = app.admin().await;
+    let mut refused = 0;
+    for scope in ["*", "read", "library:read", "library:write", "identity:read", "identity:write"] {
+        let body = json!({"name": scope, "scopes": [scope]});
+        let made = admin.post("/api/v1/auth/api-keys", body).await;
+        let robot = app.with_token(made.json["key"].as_str().expect("a key"));
+        for route in app.contract().routes().to_vec() {
+            let path = concrete(&route.path);
+            let what = format!("{} {path} with {scope}", route.method);
+            let reply = robot.raw(route.method.clone(), &path, &[], "").await;
+            let expected = match route.access {
+                // Those that take something else say themselves what is missing.
+                Access::Anybody => continue,
+                Access::Public => "",
+                Access::Session => "forbidden",
+                Access::Service => "unauthenticated",
+                Access::SignedIn | Access::Staff | Access::Admin => {
+                    if covers(scope, &route.area, route.method == Method::GET) {
+                        ""
+                    } else {
+                        "insufficient_scope"
+                    }
+                }
+            };
+            let code = reply.code();
+            let refusal = if ["forbidden", "unauthenticated", "insufficient_scope"].contains(&code) {
+                code
+            } else {
+                ""
+            };
+            assert_eq!(refusal, expected, "{what}: {}", reply.text());
+            refused += usize::from(expected == "insufficient_scope");
+        }
+    }
+    assert!(refused > 10, "{refused}");
+}
+
+#[tokio::test]
+async fn every_route_that_a_key_may_need_a_scope_for_says_so() {
+    let app = TestApp::boot(|backend| backend.with(Library::new)).await;
+    for route in app.contract().routes().iter().filter(|route| route.documented) {
+        let operation = app.contract().document().operation(route.method.as_str(), &route.path);
+        let operation = operation.expect("it is documented");
+        let verb = if route.method == Method::GET { "read" } else { "write" };
+        let expected = match route.access {
+            Access::Public | Access::Anybody | Access::Session | Access::Service => Value::Null,
+            Access::SignedIn | Access::Staff | Access::Admin => format!("{}:{verb}", route.area).into(),
+        };
+        assert_eq!(operation["x-required-scope"], expected, "{} {}", route.method, route.path);
     }
 }
 

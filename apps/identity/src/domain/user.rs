@@ -1,9 +1,24 @@
 use mainstay_auth::Roles;
-use mainstay_core::{Timestamp, UserId};
+use mainstay_core::{Sorting, Timestamp, UserId};
 
 mainstay_core::uuid_ids! {
     /// Names a session: one sign-in on one device.
     pub struct SessionId;
+}
+
+/// The orders that accounts are listed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UserOrder {
+    /// By when they were made.
+    CreatedAt,
+    /// By username.
+    Username,
+}
+
+impl Sorting for UserOrder {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("created_at", Self::CreatedAt), ("username", Self::Username)];
+    const DEFAULT: (Self, bool) = (Self::CreatedAt, true);
 }
 
 /// An account.

@@ -14,6 +14,7 @@ use mainstay_core::input::{self, Input};
 use mainstay_core::problem::{
     BODY_TOO_LARGE, MALFORMED_BODY, NOT_FOUND, OVERLOADED, REQUEST_TIMEOUT, UNSUPPORTED_MEDIA_TYPE,
 };
+use serde_json::Value;
 
 use crate::RequestContext;
 use crate::context::Shared;
@@ -39,17 +40,24 @@ impl<S: Send + Sync, T: Input> FromRequest<S> for Valid<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        require_type(request.headers(), "application/json", |kind| {
-            kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
-        })?;
-        let bytes = read_body(request).await?;
-        if bytes.is_empty() {
-            return Err(MALFORMED_BODY.because("The body is empty; a JSON object is expected."));
-        }
-        let value = serde_json::from_slice(&bytes)
-            .map_err(|error| MALFORMED_BODY.because(format!("The body is not JSON: {error}.")))?;
-        Ok(Self(input::from_json(&value)?))
+        Ok(Self(input::from_json(&read_json(request).await?)?))
     }
+}
+
+/// The body as JSON that no rule has been applied to yet.
+///
+/// # Errors
+/// As [`read_body`], 415 for another content type, or 400 if it is not JSON.
+pub(crate) async fn read_json(request: Request) -> Result<Value, Problem> {
+    require_type(request.headers(), "application/json", |kind| {
+        kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+    })?;
+    let bytes = read_body(request).await?;
+    if bytes.is_empty() {
+        return Err(MALFORMED_BODY.because("The body is empty; a JSON object is expected."));
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|error| MALFORMED_BODY.because(format!("The body is not JSON: {error}.")))
 }
 
 impl<S: Send + Sync, T: Input> FromRequest<S> for ValidForm<T> {

@@ -1,3 +1,5 @@
+//! Addresses of accounts and of those who are invited to one.
+
 use std::fmt;
 
 use mainstay_core::Invalid;

@@ -1,0 +1,111 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mainstay_auth::{API_KEY_PREFIX, Scopes};
+use mainstay_core::{Rng, Timestamp, UserId};
+
+mainstay_core::uuid_ids! {
+    /// Names an API key.
+    pub struct ApiKeyId;
+}
+
+mainstay_core::text_type! {
+    /// What a key is for: 1 to 100 characters.
+    pub struct CredentialName(1..=100);
+}
+
+/// An API key, as its owner sees it. The key itself is not known any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiKey {
+    pub(crate) id: ApiKeyId,
+    pub(crate) user_id: UserId,
+    pub(crate) name: String,
+    /// Its first characters, to tell it from others.
+    pub(crate) prefix: String,
+    pub(crate) scopes: Scopes,
+    pub(crate) created_at: Timestamp,
+    /// `None`: it does not end by itself.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// To the minute. `None`: never.
+    pub(crate) last_used_at: Option<Timestamp>,
+}
+
+/// Most keys of one user that could be used at the same time.
+pub(crate) const MOST_API_KEYS: u64 = 50;
+
+/// Characters of a key that stay readable.
+const SHOWN: usize = 12;
+
+/// A secret that programs hold: a prefix that tells its kind, and 256 random bits. Never printed.
+#[derive(Clone)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    pub(crate) fn api_key(rng: &dyn Rng) -> Self {
+        Self::with_prefix(API_KEY_PREFIX, rng)
+    }
+
+    pub(crate) fn service(rng: &dyn Rng) -> Self {
+        Self::with_prefix("mss_", rng)
+    }
+
+    fn with_prefix(prefix: &str, rng: &dyn Rng) -> Self {
+        Self(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(rng.bytes::<32>())))
+    }
+
+    /// The part that may be shown.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.0[..SHOWN]
+    }
+
+    /// The text, for its owner, once.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Whether a text has the form of an API key: what has not is looked up nowhere.
+pub(crate) fn is_api_key(text: &str) -> bool {
+    text.strip_prefix(API_KEY_PREFIX).is_some_and(|rest| {
+        rest.len() == 43 && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_core::SeededRng;
+
+    use super::*;
+
+    #[test]
+    fn a_key_has_its_form_and_is_never_printed() {
+        let key = Secret::api_key(&SeededRng::new(1));
+        assert!(is_api_key(key.expose()), "{}", key.expose());
+        assert_eq!((key.prefix().len(), key.expose().len()), (12, 47));
+        assert_eq!(format!("{key:?}"), "Secret(…)");
+        let secret = Secret::service(&SeededRng::new(1));
+        assert!(secret.expose().starts_with("mss_") && !is_api_key(secret.expose()));
+    }
+
+    #[test]
+    fn what_is_no_key_is_told_by_its_form() {
+        let rest = "x".repeat(43);
+        assert!(is_api_key(&format!("mst_{rest}")));
+        for bad in [
+            String::new(),
+            "mst_".to_owned(),
+            format!("mss_{rest}"),
+            format!("mst_{rest}x"),
+            format!("MST_{rest}"),
+            format!("mst_{}\0", "x".repeat(42)),
+            format!("mst_{}ü", "x".repeat(41)),
+        ] {
+            assert!(!is_api_key(&bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Accounts over HTTP.
+
+mod api_keys;
+mod keys;
+mod mail_links;
+mod me;
+mod people;
+mod recovery;
+mod register;
+mod services;
+mod sessions;
+mod sign_in;
+
+use mainstay_http::{ApiRouter, Tag};
+
+use crate::service::Accounts;
+
+const IDENTITY: Tag = Tag { name: "Identity", about: "Accounts and sign-ins." };
+
+pub(crate) fn routes() -> ApiRouter<Accounts> {
+    let router = ApiRouter::new(IDENTITY);
+    let router = register::routes(router);
+    let router = sign_in::routes(router);
+    let router = recovery::routes(router);
+    let router = people::routes(router);
+    let router = sessions::routes(router);
+    let router = api_keys::routes(router);
+    let router = services::routes(router);
+    me::routes(router)
+}
+
+pub(crate) fn root_routes() -> ApiRouter<Accounts> {
+    mail_links::routes(keys::routes(ApiRouter::new(IDENTITY)))
+}

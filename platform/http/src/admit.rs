@@ -1,0 +1,171 @@
+//! From a request's headers to its caller, held to the route's access rule and
+//! to the scopes of an API key.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use mainstay_auth::{Access, AuthError, Caller, Credentials, Principal, Scope, insufficient_scope};
+use mainstay_core::Problem;
+use mainstay_core::problem::MALFORMED_REQUEST;
+
+use crate::RequestContext;
+use crate::router::Rule;
+
+pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Who makes the request, if they may.
+///
+/// # Errors
+/// 400 for credentials in two places, 401 for those that are none, 403 where they are not
+/// enough, 503 if they can't be checked.
+pub(crate) async fn admit(
+    rule: &Rule,
+    context: &RequestContext,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
+    let given = Given::find(headers)?;
+    let principal = match &given {
+        None => None,
+        Some(given) => match principal(rule, context, given).await {
+            Ok(principal) => Some(principal),
+            Err(AuthError::Refused) if rule.access == Access::Anybody => None,
+            Err(refused) => return Err(refused.on(rule.access)),
+        },
+    };
+    let caller = Caller::new(principal, context.request_id.clone(), context.address);
+    rule.access.check(&caller)?;
+    let covered =
+        caller.user().and_then(|user| user.scopes()).is_none_or(|scopes| scopes.allow(&rule.area, method));
+    match rule.access {
+        _ if covered => Ok(caller),
+        // What everybody may do, everybody does as nobody: a handler that shows its owner more
+        // must not show it to a key that was not made for it.
+        access if access.is_open() => Ok(Caller::new(None, context.request_id.clone(), context.address)),
+        _ => Err(insufficient_scope(&Scope::needed(&rule.area, method))),
+    }
+}
+
+async fn principal(rule: &Rule, context: &RequestContext, given: &Given<'_>) -> Result<Principal, AuthError> {
+    let credentials = given.credentials()?;
+    if !rule.access.considers(credentials.kind()) {
+        return Err(AuthError::Refused);
+    }
+    let authenticator = context.shared.authenticator.as_ref().ok_or(AuthError::Refused)?;
+    authenticator.authenticate(credentials).await
+}
+
+/// The credentials of a request.
+enum Given<'a> {
+    Bearer(&'a str),
+    Key(&'a str),
+    Basic {
+        id: String,
+        secret: String,
+    },
+    /// Something else. Refused, not ignored: who sends credentials means to be somebody.
+    Unknown,
+}
+
+impl<'a> Given<'a> {
+    /// `None` if there are none.
+    fn find(headers: &'a HeaderMap) -> Result<Option<Self>, Problem> {
+        let mut authorization = headers.get_all(header::AUTHORIZATION).iter();
+        let mut key = headers.get_all(&X_API_KEY).iter();
+        let (first, second) = (authorization.next(), key.next());
+        // Which of two is meant, proxies and we might decide differently.
+        if authorization.next().is_some() || key.next().is_some() || (first.is_some() && second.is_some()) {
+            let detail = "Credentials came more than once: send one Authorization or one X-Api-Key header.";
+            return Err(MALFORMED_REQUEST.because(detail));
+        }
+        Ok(match (first, second) {
+            (Some(value), _) => Some(Self::authorization(value)),
+            (None, Some(value)) => Some(value.to_str().map_or(Self::Unknown, |key| Self::Key(key.trim()))),
+            (None, None) => None,
+        })
+    }
+
+    fn authorization(value: &'a HeaderValue) -> Self {
+        let Some((scheme, rest)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else {
+            return Self::Unknown;
+        };
+        if scheme.eq_ignore_ascii_case("bearer") {
+            Self::Bearer(rest.trim())
+        } else if scheme.eq_ignore_ascii_case("basic") {
+            basic(rest.trim()).unwrap_or(Self::Unknown)
+        } else {
+            Self::Unknown
+        }
+    }
+
+    fn credentials(&self) -> Result<Credentials<'_>, AuthError> {
+        match self {
+            Self::Bearer(token) => Ok(Credentials::bearer(token)),
+            Self::Key(key) => Ok(Credentials::ApiKey(key)),
+            Self::Basic { id, secret } => Ok(Credentials::Basic { id, secret }),
+            Self::Unknown => Err(AuthError::Refused),
+        }
+    }
+}
+
+/// RFC 7617 §2: the first colon ends the id.
+fn basic<'a>(encoded: &str) -> Option<Given<'a>> {
+    let text = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let (id, secret) = text.split_once(':')?;
+    Some(Given::Basic { id: id.to_owned(), secret: secret.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(headers: &[(&'static str, &str)]) -> Result<Option<String>, u16> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name, value);
+        }
+        let given = Given::find(&map).map_err(|problem| problem.kind().status)?;
+        Ok(given.map(|given| match given.credentials() {
+            Ok(Credentials::Bearer(token)) => format!("bearer {token}"),
+            Ok(Credentials::ApiKey(key)) => format!("key {key}"),
+            Ok(Credentials::Basic { id, secret }) => format!("basic {id} {secret}"),
+            Ok(_) | Err(_) => "refused".to_owned(),
+        }))
+    }
+
+    #[test]
+    fn credentials_are_found_where_they_may_stand() {
+        let (authorization, key) = ("authorization", "x-api-key");
+        for (headers, expected) in [
+            (vec![], None),
+            (vec![(authorization, "Bearer eyJ.a.b")], Some("bearer eyJ.a.b")),
+            (vec![(authorization, "bEARER  mst_x ")], Some("key mst_x")),
+            (vec![(key, "mst_x")], Some("key mst_x")),
+            (vec![(key, "eyJ.a.b")], Some("key eyJ.a.b")),
+            (vec![(authorization, "Basic c3ZjX2E6bXNzOmI=")], Some("basic svc_a mss:b")),
+            (vec![(authorization, "Basic Og==")], Some("basic  ")),
+            (vec![(authorization, "Basic c3ZjX2E=")], Some("refused")),
+            (vec![(authorization, "Basic ?")], Some("refused")),
+            (vec![(authorization, "Basic /w==")], Some("refused")),
+            (vec![(authorization, "Digest a=b")], Some("refused")),
+            (vec![(authorization, "Bearer")], Some("refused")),
+            (vec![(authorization, "")], Some("refused")),
+        ] {
+            assert_eq!(found(&headers).unwrap().as_deref(), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_in_two_places_are_refused() {
+        for headers in [
+            [("authorization", "Bearer a"), ("x-api-key", "mst_b")],
+            [("authorization", "Bearer a"), ("authorization", "Bearer a")],
+            [("x-api-key", "mst_b"), ("x-api-key", "mst_b")],
+        ] {
+            assert_eq!(found(&headers), Err(400), "{headers:?}");
+        }
+    }
+}
