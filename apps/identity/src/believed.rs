@@ -7,7 +7,7 @@
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 
@@ -17,7 +17,7 @@ const MOST: u64 = 20_000;
 
 /// Answers of the database by key, each believed for 0.8 s.
 pub(crate) struct Believed<K, V> {
-    answers: Cache<K, (u64, V)>,
+    answers: Cache<K, (Asked, V)>,
     generations: RwLock<Generations>,
 }
 
@@ -31,7 +31,10 @@ struct Generations {
 
 /// A question to the database that was begun.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked(u64);
+pub(crate) struct Asked {
+    generation: u64,
+    at: Instant,
+}
 
 impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Believed<K, V> {
     pub(crate) fn new() -> Self {
@@ -41,22 +44,24 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Bel
 
     /// The answer, if there is one to believe.
     pub(crate) fn get(&self, key: &K) -> Option<V> {
-        let (generation, answer) = self.answers.get(key)?;
+        let (asked, answer) = self.answers.get(key)?;
         let oldest = self.generations.read().unwrap_or_else(PoisonError::into_inner).oldest;
-        (generation >= oldest).then_some(answer)
+        // From the question on: the answer may have been old when it came.
+        (asked.generation >= oldest && asked.at.elapsed() < BELIEVED).then_some(answer)
     }
 
     /// Call before asking the database.
     pub(crate) fn ask(&self) -> Asked {
-        Asked(self.generations.read().unwrap_or_else(PoisonError::into_inner).now)
+        let at = Instant::now();
+        Asked { generation: self.generations.read().unwrap_or_else(PoisonError::into_inner).now, at }
     }
 
     /// Keeps the answer, unless something was forgotten since the question.
     pub(crate) fn keep(&self, asked: Asked, key: K, answer: V) {
         // Held until it is in: nothing can be forgotten between the look and the keeping.
         let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
-        if generations.now == asked.0 {
-            self.answers.insert(key, (asked.0, answer));
+        if generations.now == asked.generation {
+            self.answers.insert(key, (asked, answer));
         }
     }
 

@@ -18,7 +18,7 @@ mainstay_core::problems! {
         "No active account has this name (or e-mail address) with this password. Which of the two is wrong is not told.";
     /// Too many failures; even the right password does not get through.
     pub LOGIN_LOCKED = 429 "login_locked", "Too many failed sign-ins",
-        "There were too many wrong passwords for this account, or from this address. Even the right one is refused until the seconds in `Retry-After` have passed. Resetting the password ends it at once.";
+        "There were too many wrong passwords for this account, or from this address. Even the right one is refused until the seconds in `Retry-After` have passed. Resetting the password ends an account's lock at once (not an address's).";
     /// The password is right, but the address was never proven.
     pub EMAIL_NOT_VERIFIED = 403 "email_not_verified", "E-mail address not verified",
         "The password is right, but the account's e-mail address must be proven first. Open the link in the mail, or ask for another.";

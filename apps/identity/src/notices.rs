@@ -34,6 +34,10 @@ pub(crate) const KINDS: &[&str] = &[
 /// Asking again within this time sends no second mail: nobody's mailbox is filled by a stranger.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The same for a link that resets a password. Longer, because a new link ends the one before: whoever asks again and
+/// again in somebody else's name must leave them the time to use it.
+const RESET_PATIENCE: Duration = Duration::from_secs(600);
+
 pub(crate) struct Notices {
     pub(crate) accounts: Accounts,
     pub(crate) mails: Mails,
@@ -104,7 +108,8 @@ impl Notices {
     async fn was_just_sent(&self, unit: &WriteUnit, user: &User, purpose: Purpose) -> Result<bool, DbErr> {
         let newest = repo::newest_token(unit, user.id, purpose).await?;
         let now = self.accounts.clock.now();
-        Ok(newest.is_some_and(|made| now.since(made) < PATIENCE))
+        let patience = if purpose == Purpose::ResetPassword { RESET_PATIENCE } else { PATIENCE };
+        Ok(newest.is_some_and(|made| now.since(made) < patience))
     }
 
     async fn ask_to_verify(&self, unit: &WriteUnit, event: &Event, user: &User) -> Result<(), DbErr> {

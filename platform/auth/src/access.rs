@@ -119,6 +119,8 @@ pub enum Access {
     /// Everybody, and credentials that are not valid count as none: for the way to new ones, which
     /// clients walk with the old ones still in their headers.
     Anybody,
+    /// Everybody with an account; an API key by any scope at all. For what only says who asks.
+    Identified,
     /// Everybody with an account.
     SignedIn,
     /// Everybody with an account, by a session only: for what would let an API key outlive
@@ -128,6 +130,8 @@ pub enum Access {
     Staff,
     /// Admins.
     Admin,
+    /// Admins, by a session only: for what would let an API key outlive or outgrow itself.
+    AdminSession,
     /// Other programs, by HTTP Basic with a service credential. No user passes.
     Service,
 }
@@ -145,8 +149,17 @@ pub enum Kind {
 
 impl Access {
     /// Every rule.
-    pub const ALL: [Self; 7] =
-        [Self::Public, Self::Anybody, Self::SignedIn, Self::Session, Self::Staff, Self::Admin, Self::Service];
+    pub const ALL: [Self; 9] = [
+        Self::Public,
+        Self::Anybody,
+        Self::Identified,
+        Self::SignedIn,
+        Self::Session,
+        Self::Staff,
+        Self::Admin,
+        Self::AdminSession,
+        Self::Service,
+    ];
 
     /// Its name in lists of routes.
     #[must_use]
@@ -154,10 +167,12 @@ impl Access {
         match self {
             Self::Public => "public",
             Self::Anybody => "anybody",
+            Self::Identified => "identified",
             Self::SignedIn => "signed_in",
             Self::Session => "session",
             Self::Staff => "staff",
             Self::Admin => "admin",
+            Self::AdminSession => "admin_session",
             Self::Service => "service",
         }
     }
@@ -167,9 +182,9 @@ impl Access {
     pub const fn role(self) -> Option<Role> {
         match self {
             Self::Public | Self::Anybody | Self::Service => None,
-            Self::SignedIn | Self::Session => Some(Role::User),
+            Self::Identified | Self::SignedIn | Self::Session => Some(Role::User),
             Self::Staff => Some(Role::Staff),
-            Self::Admin => Some(Role::Admin),
+            Self::Admin | Self::AdminSession => Some(Role::Admin),
         }
     }
 
@@ -179,12 +194,20 @@ impl Access {
         matches!(self, Self::Public | Self::Anybody)
     }
 
+    /// Whether an API key must have a scope that covers the route.
+    #[must_use]
+    pub const fn asks_for_scopes(self) -> bool {
+        self.takes_api_keys() && !matches!(self, Self::Identified)
+    }
+
     /// Whether an API key can pass, given the scope.
     #[must_use]
     pub const fn takes_api_keys(self) -> bool {
         match self {
-            Self::Public | Self::Anybody | Self::SignedIn | Self::Staff | Self::Admin => true,
-            Self::Session | Self::Service => false,
+            Self::Public | Self::Anybody | Self::Identified | Self::SignedIn | Self::Staff | Self::Admin => {
+                true
+            }
+            Self::Session | Self::AdminSession | Self::Service => false,
         }
     }
 
@@ -217,7 +240,7 @@ impl Access {
             return Err(FORBIDDEN.because(format!("This needs the role {role}.")));
         }
         match (self, &user.via) {
-            (Self::Session, Via::ApiKey { .. }) => {
+            (Self::Session | Self::AdminSession, Via::ApiKey { .. }) => {
                 Err(FORBIDDEN.because("This needs a sign-in: an API key can't do it."))
             }
             _ => Ok(()),
@@ -310,10 +333,12 @@ mod tests {
         let table = [
             (Access::Public, [200; 6]),
             (Access::Anybody, [200; 6]),
+            (Access::Identified, [401, 200, 200, 200, 200, 401]),
             (Access::SignedIn, [401, 200, 200, 200, 200, 401]),
             (Access::Session, [401, 200, 403, 200, 403, 401]),
             (Access::Staff, [401, 403, 403, 200, 200, 401]),
             (Access::Admin, [401, 403, 403, 403, 200, 401]),
+            (Access::AdminSession, [401, 403, 403, 403, 403, 401]),
             (Access::Service, [401, 401, 401, 401, 401, 200]),
         ];
         assert_eq!(table.map(|(access, _)| access), Access::ALL);

@@ -160,8 +160,10 @@ pub(crate) fn complete(
     }
     operation["security"] = match access {
         Access::Public | Access::Anybody => json!([{}, {"bearer": []}, {"api_key": []}]),
-        Access::SignedIn | Access::Staff | Access::Admin => json!([{"bearer": []}, {"api_key": []}]),
-        Access::Session => json!([{"bearer": []}]),
+        Access::Identified | Access::SignedIn | Access::Staff | Access::Admin => {
+            json!([{"bearer": []}, {"api_key": []}])
+        }
+        Access::Session | Access::AdminSession => json!([{"bearer": []}]),
         Access::Service => json!([{"service": []}]),
     };
     if needs_scope(access) {
@@ -177,8 +179,8 @@ pub(crate) fn complete(
     let mut kinds: Vec<&'static ProblemKind> =
         vec![&MALFORMED_REQUEST, &UNAUTHENTICATED, &INTERNAL, &OVERLOADED, &TIMEOUT, &UNAVAILABLE];
     match access {
-        Access::Public | Access::Anybody | Access::SignedIn | Access::Service => {}
-        Access::Session | Access::Staff | Access::Admin => kinds.push(&FORBIDDEN),
+        Access::Public | Access::Anybody | Access::Identified | Access::SignedIn | Access::Service => {}
+        Access::Session | Access::Staff | Access::Admin | Access::AdminSession => kinds.push(&FORBIDDEN),
     }
     if needs_scope(access) {
         kinds.push(&INSUFFICIENT_SCOPE);
@@ -239,7 +241,7 @@ pub(crate) fn complete(
 
 /// Whether an API key is refused there for want of a scope.
 fn needs_scope(access: Access) -> bool {
-    !access.is_open() && access.takes_api_keys()
+    !access.is_open() && access.asks_for_scopes()
 }
 
 /// Each answer of an attempt that took effect may be the first one once more.

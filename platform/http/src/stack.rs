@@ -159,7 +159,7 @@ impl Stack {
 
 /// What scopes can be about, each area once.
 fn areas(routes: Vec<RouteInfo>) -> Vec<String> {
-    let scoped = routes.into_iter().filter(|route| !route.access.is_open() && route.access.takes_api_keys());
+    let scoped = routes.into_iter().filter(|route| !route.access.is_open() && route.access.asks_for_scopes());
     let areas: BTreeSet<_> = scoped.map(|route| route.area).collect();
     areas.into_iter().collect()
 }

@@ -273,10 +273,17 @@ impl Mails {
     pub async fn purge(&self, older_than: Duration) -> Result<u64, DbErr> {
         let age = i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
         let before = self.0.clock.now().millis().saturating_sub(age);
-        let unit = self.0.db.write(&Actor::system("mail")).await?;
-        let purged = repo::purge(&unit, Timestamp::from_millis(before)).await?;
-        unit.commit().await?;
-        Ok(purged)
+        let mut purged = 0;
+        loop {
+            // Portions: none holds the writer for long.
+            let unit = self.0.db.write(&Actor::system("mail")).await?;
+            let portion = repo::purge(&unit, Timestamp::from_millis(before)).await?;
+            unit.commit().await?;
+            if portion == 0 {
+                return Ok(purged);
+            }
+            purged += portion;
+        }
     }
 
     /// The settings that these mails are sent with.

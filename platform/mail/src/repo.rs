@@ -87,10 +87,13 @@ pub(crate) async fn change(
 
 /// Removes mails that nobody waits for and that were queued before `before`.
 pub(crate) async fn purge(connection: &impl ConnectionTrait, before: Timestamp) -> Result<u64, DbErr> {
-    let result = Entity::delete_many()
+    const PORTION: u64 = 500;
+    let old = Entity::find()
         .filter(Column::Status.ne(MailStatus::Queued.name()))
         .filter(Column::CreatedAt.lt(before.millis()))
-        .exec(connection)
+        .limit(PORTION)
+        .all(connection)
         .await?;
-    Ok(result.rows_affected)
+    let ids: Vec<Uuid> = old.into_iter().map(|row| row.id).collect();
+    Ok(Entity::delete_many().filter(Column::Id.is_in(ids)).exec(connection).await?.rows_affected)
 }

@@ -59,8 +59,8 @@ async fn every_route_holds_api_keys_to_their_scopes() {
             let expected = match route.access {
                 // Those that take something else say themselves what is missing.
                 Access::Anybody => continue,
-                Access::Public => "",
-                Access::Session => "forbidden",
+                Access::Public | Access::Identified => "",
+                Access::Session | Access::AdminSession => "forbidden",
                 Access::Service => "unauthenticated",
                 Access::SignedIn | Access::Staff | Access::Admin => {
                     if covers(scope, &route.area, route.method == Method::GET) {
@@ -91,7 +91,12 @@ async fn every_route_that_a_key_may_need_a_scope_for_says_so() {
         let operation = operation.expect("it is documented");
         let verb = if route.method == Method::GET { "read" } else { "write" };
         let expected = match route.access {
-            Access::Public | Access::Anybody | Access::Session | Access::Service => Value::Null,
+            Access::Public
+            | Access::Anybody
+            | Access::Identified
+            | Access::Session
+            | Access::AdminSession
+            | Access::Service => Value::Null,
             Access::SignedIn | Access::Staff | Access::Admin => format!("{}:{verb}", route.area).into(),
         };
         assert_eq!(operation["x-required-scope"], expected, "{} {}", route.method, route.path);

@@ -20,8 +20,8 @@ pub(super) fn routes(router: ApiRouter<Accounts>) -> ApiRouter<Accounts> {
     router
         .route(routes!(list_users), Access::Staff, &[])
         .route(routes!(get_user), Access::Staff, &[&USER_NOT_FOUND])
-        .route(routes!(update_user), Access::Admin, &[&USER_NOT_FOUND, &LAST_ADMIN])
-        .route(routes!(delete_user), Access::Admin, &[&USER_NOT_FOUND, &LAST_ADMIN])
+        .route(routes!(update_user), Access::AdminSession, &[&USER_NOT_FOUND, &LAST_ADMIN])
+        .route(routes!(delete_user), Access::AdminSession, &[&USER_NOT_FOUND, &LAST_ADMIN])
         .route(routes!(delete_me), Access::Session, &[&LAST_ADMIN, &LOGIN_LOCKED])
         .route(routes!(invite_user), Access::Admin, &[])
 }

@@ -22,9 +22,9 @@ use crate::service::{Accounts, ActiveToken, MadeService, TokenType};
 pub(super) fn routes(router: ApiRouter<Accounts>) -> ApiRouter<Accounts> {
     router
         .route(routes!(list_services), Access::Admin, &[])
-        .route(routes!(create_service), Access::Admin, &[])
-        .route(routes!(revoke_service), Access::Admin, &[&SERVICE_NOT_FOUND])
-        .route(routes!(verify), Access::SignedIn, &[])
+        .route(routes!(create_service), Access::AdminSession, &[])
+        .route(routes!(revoke_service), Access::AdminSession, &[&SERVICE_NOT_FOUND])
+        .route(routes!(verify), Access::Identified, &[])
         .route(routes!(introspect), Access::Service, &[])
 }
 

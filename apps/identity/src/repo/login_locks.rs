@@ -4,6 +4,7 @@ use mainstay_core::Timestamp;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    QuerySelect as _,
 };
 
 use crate::entity::login_lock::{Column, Entity, Model};
@@ -67,9 +68,9 @@ pub(crate) async fn delete_counters_before(
     connection: &impl ConnectionTrait,
     then: Timestamp,
 ) -> Result<u64, DbErr> {
-    Ok(Entity::delete_many()
-        .filter(Column::UpdatedAt.lt(then.millis()))
-        .exec(connection)
-        .await?
-        .rows_affected)
+    const PORTION: u64 = 500;
+    let healed = Entity::find().filter(Column::UpdatedAt.lt(then.millis()));
+    let keys: Vec<String> =
+        healed.limit(PORTION).all(connection).await?.into_iter().map(|row| row.key).collect();
+    Ok(Entity::delete_many().filter(Column::Key.is_in(keys)).exec(connection).await?.rows_affected)
 }

@@ -1,10 +1,9 @@
 //! One-time tokens.
 
 use mainstay_core::{Timestamp, UserId};
-use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, Select,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
 };
 use uuid::Uuid;
 
@@ -126,14 +125,16 @@ pub(crate) async fn expire_at(
     Ok(())
 }
 
-/// Removes tokens that ended before then. Gives how many.
+/// Removes tokens that ended before then, a portion at a time. Gives how many.
 pub(crate) async fn delete_tokens_before(
     connection: &impl ConnectionTrait,
     then: Timestamp,
 ) -> Result<u64, DbErr> {
-    let over = Expr::col(one_time_token::Column::ExpiresAt);
-    let over = sea_orm::sea_query::ExprTrait::lt(over, then.millis());
-    Ok(one_time_token::Entity::delete_many().filter(over).exec(connection).await?.rows_affected)
+    const PORTION: u64 = 500;
+    let over = one_time_token::Entity::find().filter(one_time_token::Column::ExpiresAt.lt(then.millis()));
+    let ids: Vec<Uuid> = over.limit(PORTION).all(connection).await?.into_iter().map(|row| row.id).collect();
+    let these = one_time_token::Entity::delete_many().filter(one_time_token::Column::Id.is_in(ids));
+    Ok(these.exec(connection).await?.rows_affected)
 }
 
 /// A new one-time token's row.

@@ -8,7 +8,7 @@ use mainstay_db::{Db, PointQuery, page};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, JoinType, Query};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
-    Select,
+    QuerySelect as _, Select,
 };
 use uuid::Uuid;
 
@@ -121,13 +121,17 @@ pub(crate) async fn live_sessions(
     Ok(rows.into_iter().map(|row| row.id.into()).collect())
 }
 
-/// Removes sessions that were over before then, with their refresh tokens. Gives how many.
+/// Removes sessions that were over before then, with their refresh tokens, a portion at a time. Gives how many.
 pub(crate) async fn delete_sessions_before(
     connection: &impl ConnectionTrait,
     then: Timestamp,
 ) -> Result<u64, DbErr> {
-    let over = session::Column::ExpiresAt.lt(then.millis());
-    Ok(session::Entity::delete_many().filter(over).exec(connection).await?.rows_affected)
+    // A session may have thousands of refresh tokens.
+    const PORTION: u64 = 50;
+    let over = session::Entity::find().filter(session::Column::ExpiresAt.lt(then.millis()));
+    let ids: Vec<Uuid> = over.limit(PORTION).all(connection).await?.into_iter().map(|row| row.id).collect();
+    let these = session::Entity::delete_many().filter(session::Column::Id.is_in(ids));
+    Ok(these.exec(connection).await?.rows_affected)
 }
 
 /// A new session's row.

@@ -309,7 +309,7 @@ pub(crate) async fn erase_user(
     let nothing: Option<String> = None;
     let never: Option<i64> = None;
     // Unique as the columns ask for, and nobody's: .invalid is reserved (RFC 2606).
-    let (unreachable, username) = (format!("{id}@deleted.invalid"), format!("deleted-{id}"));
+    let (unreachable, username) = (format!("deleted/{id}"), format!("~{id}"));
     user::Entity::update_many()
         .col_expr(user::Column::Email, unreachable.clone().into())
         .col_expr(user::Column::EmailNorm, unreachable.into())

@@ -10,7 +10,7 @@ use super::{Accounts, compared, to_the_end};
 use crate::domain::{Password, User};
 use crate::error::AccountError;
 use crate::gate::Pass;
-use crate::lockout::{Keys, account_key, name_hash};
+use crate::lockout::{Keys, account_key};
 use crate::repo::{self, Credentials};
 
 /// A guess, and how it is counted and told of.
@@ -18,8 +18,6 @@ use crate::repo::{self, Credentials};
 pub(super) struct Guess {
     keys: Keys,
     user: Option<UserId>,
-    /// What the audit log says of a name that nobody has.
-    name_hash: Option<String>,
     /// `login` or `password_check`.
     purpose: &'static str,
 }
@@ -27,23 +25,18 @@ pub(super) struct Guess {
 impl Guess {
     /// A sign-in by `name`, as it is compared, which is `user`'s if anybody's.
     pub(super) fn login(name: &str, user: Option<UserId>, actor: &Actor) -> Self {
-        let name_hash = user.is_none().then(|| name_hash(name).chars().take(12).collect());
-        Self { keys: Keys::of(user, name, actor.address), user, name_hash, purpose: "login" }
+        Self { keys: Keys::of(user, name, actor.address), user, purpose: "login" }
     }
 
     /// Somebody who is signed in proves that it is still them.
     fn check(user: UserId, actor: &Actor) -> Self {
         let keys = Keys::of(Some(user), "", actor.address);
-        Self { keys, user: Some(user), name_hash: None, purpose: "password_check" }
+        Self { keys, user: Some(user), purpose: "password_check" }
     }
 
     pub(super) fn entry(&self, action: &'static str) -> AuditEntry {
         let target = self.user.map_or_else(|| "login".to_owned(), |user| format!("user/{user}"));
-        let entry = AuditEntry::new(action, target).note("purpose", self.purpose);
-        match &self.name_hash {
-            Some(hash) => entry.note("name_sha256", hash),
-            None => entry,
-        }
+        AuditEntry::new(action, target).note("purpose", self.purpose)
     }
 }
 

@@ -151,12 +151,19 @@ impl Accounts {
             let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
             mainstay_core::Timestamp::from_millis(now.saturating_sub(ago))
         };
-        let unit = self.db.write(&Actor::system("sweep")).await?;
-        let sessions = repo::delete_sessions_before(&unit, before(REMEMBERED)).await?;
-        let counters = repo::delete_counters_before(&unit, before(HEALED)).await?;
-        let tokens = repo::delete_tokens_before(&unit, before(REMEMBERED)).await?;
-        unit.commit().await?;
-        Ok(sessions + counters + tokens)
+        let mut swept = 0;
+        loop {
+            // Portions, each with its own commit: none holds others up, or takes too long ever to succeed.
+            let unit = self.db.write(&Actor::system("sweep")).await?;
+            let portion = repo::delete_sessions_before(&unit, before(REMEMBERED)).await?
+                + repo::delete_counters_before(&unit, before(HEALED)).await?
+                + repo::delete_tokens_before(&unit, before(REMEMBERED)).await?;
+            unit.commit().await?;
+            if portion == 0 {
+                return Ok(swept);
+            }
+            swept += portion;
+        }
     }
 }
 

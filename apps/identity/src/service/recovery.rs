@@ -15,7 +15,7 @@ impl Accounts {
     /// Takes note that the holder of this token owns the account's address.
     pub(crate) async fn verify_email(&self, actor: &Actor, token: &str) -> Result<(), AccountError> {
         let token_hash = token_hash(token);
-        let user = self.holder(Purpose::VerifyEmail, &token_hash).await?;
+        let user = self.holder(actor, Purpose::VerifyEmail, &token_hash).await?;
         let now = self.clock.now();
         let unit = self.db.write(&acting_as(user.id, actor)).await?;
         self.hold_active(&unit, user.id).await?;
@@ -55,18 +55,36 @@ impl Accounts {
         event: &impl EventData,
     ) -> Result<(), AccountError> {
         let unit = self.db.write(actor).await?;
-        unit.audit(AuditEntry::new(action, event.subject()));
+        // Not which address: whether it is anybody's is not for the log to keep for ever.
+        unit.audit(AuditEntry::new(action, "address"));
         unit.emit(event);
         Ok(unit.commit().await?)
     }
 
     /// The active account that a token was sent to, if the token is good.
-    async fn holder(&self, purpose: Purpose, token_hash: &str) -> Result<User, AccountError> {
+    async fn holder(&self, actor: &Actor, purpose: Purpose, token_hash: &str) -> Result<User, AccountError> {
         let primary = self.db.primary();
         let holder = repo::find_one_time_token(primary, purpose, token_hash, self.clock.now()).await?;
-        let Some(TokenFor::User(id)) = holder else { return Err(AccountError::TokenInvalid) };
-        let user = repo::find_user(primary, id).await?.filter(|user| user.is_active);
-        user.ok_or(AccountError::TokenInvalid)
+        let user = match holder {
+            Some(TokenFor::User(id)) => repo::find_user(primary, id).await?.filter(|user| user.is_active),
+            _ => None,
+        };
+        match user {
+            Some(user) => Ok(user),
+            None => Err(self.refuse_token(actor, purpose).await?),
+        }
+    }
+
+    /// Notes that somebody came with a token that opens nothing.
+    pub(super) async fn refuse_token(
+        &self,
+        actor: &Actor,
+        purpose: Purpose,
+    ) -> Result<AccountError, AccountError> {
+        let unit = self.db.write(actor).await?;
+        unit.audit(AuditEntry::new("token.refused", "token").note("purpose", purpose.name()));
+        unit.commit().await?;
+        Ok(AccountError::TokenInvalid)
     }
 
     /// Holds the account before its token: everybody who touches both does it in this order, so that none
@@ -85,7 +103,7 @@ impl Accounts {
         password: &NewPassword,
     ) -> Result<(), AccountError> {
         let token_hash = token_hash(token);
-        let user = self.holder(Purpose::ResetPassword, &token_hash).await?;
+        let user = self.holder(actor, Purpose::ResetPassword, &token_hash).await?;
         self.check_new_password(password, &user)?;
         let hash = self.passwords.hash(password.expose()).await?;
         let now = self.clock.now();

@@ -234,7 +234,7 @@ impl Accounts {
     /// Leaves the unit open.
     pub(crate) fn invite(&self, unit: &WriteUnit, email: &Email) {
         let event = RegistrationInvited { email: email.as_str().to_owned() };
-        unit.audit(AuditEntry::new("user.invited", mainstay_core::EventData::subject(&event)));
+        unit.audit(AuditEntry::new("user.invited", "address"));
         unit.emit(&event);
     }
 
@@ -288,7 +288,7 @@ impl Accounts {
         // A made-up token is not worth a hash; whether a good one is still good is decided below.
         let now = self.clock.now();
         if repo::find_one_time_token(self.db.primary(), Purpose::Setup, token_hash, now).await?.is_none() {
-            return Err(AccountError::TokenInvalid);
+            return Err(self.refuse_token(actor, Purpose::Setup).await?);
         }
         let hash = self.passwords.hash(new.password.expose()).await?;
         let new = NewUser { roles: Roles::of(&[Role::Admin]), email_verified: true, ..new };

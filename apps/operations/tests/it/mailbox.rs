@@ -97,3 +97,15 @@ async fn in_production_a_secret_link_is_for_administrators() {
     let open = staff.get(&format!("{MAILBOX}/{plain}")).await;
     assert!(open.json["text"].as_str().unwrap().contains("was changed"), "{}", open.text());
 }
+
+#[tokio::test]
+async fn no_api_key_reads_a_secret_link_though_its_owner_may() {
+    let desk = boot(Config::defaults()).await;
+    let admin = desk.app.admin().await;
+    let key = admin.post("/api/v1/auth/api-keys", json!({"name": "reader", "scopes": ["read"]})).await;
+    let robot = desk.app.with_token(key.json["key"].as_str().unwrap());
+    let list = robot.get(&format!("{MAILBOX}?template=identity.verify_email")).await;
+    let path = format!("{MAILBOX}/{}", list.json["items"][0]["id"].as_str().unwrap());
+    assert_eq!(robot.get(&path).await.json["text"], Value::Null);
+    assert!(admin.get(&path).await.json["text"].is_string());
+}

@@ -138,7 +138,7 @@ impl AuditLog {
     }
 
     /// Erases what the entries about `target` say of its fields, because a person's
-    /// data must go. That something was changed, by whom and when stays, and so does the chain.
+    /// data must go. The same unit must leave an entry `….deleted` about it, or the log counts as changed. That something was changed, by whom and when stays, and so does the chain.
     ///
     /// # Errors
     /// If the database fails.

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use mainstay_core::Timestamp;
@@ -99,6 +99,8 @@ pub(super) async fn verify(db: &Db, root_key: &RootKey, progress: impl Fn(u64)) 
     const PORTION: u64 = 1000;
     let chain = Chain::new(&root_key.derive("audit chain"));
     let mut verdict = Verdict::default();
+    // Erased entries are good if what they are about was deleted, on record, too.
+    let (mut erased, mut deleted) = (Vec::new(), HashSet::new());
     let (mut position, mut hash) = (0, ORIGIN.to_owned());
     loop {
         let seals = audit_seal::Entity::find()
@@ -143,13 +145,29 @@ pub(super) async fn verify(db: &Db, root_key: &RootKey, progress: impl Fn(u64)) 
                 Some(_) if seal.position != position + 1 => {}
                 Some(entry) if chain.holds(&hash, &seal, entry) => {
                     verdict.good += 1;
-                    verdict.erased += u64::from(entry.changes.is_none() && seal.changes_digest.is_some());
+                    if entry.changes.is_none() && seal.changes_digest.is_some() {
+                        erased.push((entry.target.clone(), seal.position, seq));
+                    }
+                    if entry.action.ends_with(".deleted") {
+                        deleted.insert(entry.target.clone());
+                    }
                 }
                 Some(_) => verdict.faults.push(Fault::Changed { position: seal.position, seq }),
             }
             (position, hash) = (seal.position, seal.hash);
         }
         progress(u64::try_from(position).unwrap_or(0));
+    }
+    // A removal of a moment ago may not be sealed yet.
+    let removals = unsealed(0).filter(audit_entry::Column::Action.ends_with(".deleted"));
+    deleted.extend(removals.all(db.primary()).await?.into_iter().map(|entry| entry.target));
+    for (target, position, seq) in erased {
+        if deleted.contains(&target) {
+            verdict.erased += 1;
+        } else {
+            verdict.good -= 1;
+            verdict.faults.push(Fault::Changed { position, seq });
+        }
     }
     verdict.head = (position > 0).then_some((position, hash));
     verdict.unsealed = unsealed(0).count(db.primary()).await?;
