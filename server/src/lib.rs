@@ -13,7 +13,7 @@ pub use {
     mainstay_app as app, mainstay_auth as auth, mainstay_core as core, mainstay_db as db,
     mainstay_events as events, mainstay_http as http, mainstay_identity as identity,
     mainstay_library as library, mainstay_mail as mail, mainstay_operations as operations,
-    mainstay_telemetry as telemetry,
+    mainstay_organizations as organizations, mainstay_telemetry as telemetry,
 };
 
 /// What a program of your own, or an app, usually needs.
@@ -34,6 +34,7 @@ pub mod prelude {
     pub use mainstay_library::Library;
     pub use mainstay_mail::{Body, Letter, NewMail, Recipient};
     pub use mainstay_operations::Operations;
+    pub use mainstay_organizations::Organizations;
 
     pub use crate::{Backend, Config};
 }

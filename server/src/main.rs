@@ -8,5 +8,7 @@ use mainstay::prelude::*;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    mainstay::run(|backend| backend.with(Identity::new).with(Library::new).with(Operations::new))
+    mainstay::run(|backend| {
+        backend.with(Identity::new).with(Organizations::new).with(Library::new).with(Operations::new)
+    })
 }

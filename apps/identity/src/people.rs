@@ -35,13 +35,27 @@ impl From<User> for Person {
 
 #[async_trait]
 impl People for Directory {
-    async fn people(&self, ids: &[UserId]) -> Result<HashMap<UserId, Person>, DbErr> {
-        let users = repo::find_users(self.db.primary(), ids).await?;
+    async fn people(
+        &self,
+        within: Option<&WriteUnit>,
+        ids: &[UserId],
+    ) -> Result<HashMap<UserId, Person>, DbErr> {
+        let users = match within {
+            Some(unit) => repo::find_users(unit, ids).await?,
+            None => repo::find_users(self.db.primary(), ids).await?,
+        };
         Ok(users.into_iter().map(|user| (user.id, user.into())).collect())
     }
 
-    async fn find_by_email(&self, email: &Email) -> Result<Option<Person>, DbErr> {
-        let found = repo::find_by_email(self.db.primary(), &email.normalized()).await?;
+    async fn find_by_email(
+        &self,
+        within: Option<&WriteUnit>,
+        email: &Email,
+    ) -> Result<Option<Person>, DbErr> {
+        let found = match within {
+            Some(unit) => repo::find_by_email(unit, &email.normalized()).await?,
+            None => repo::find_by_email(self.db.primary(), &email.normalized()).await?,
+        };
         Ok(found.map(|found| found.user.into()))
     }
 

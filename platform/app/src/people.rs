@@ -28,20 +28,28 @@ pub struct Person {
     pub is_active: bool,
 }
 
-/// The accounts, in the latest committed state. Implemented by the app that keeps them.
+/// The accounts. Implemented by the app that keeps them.
+///
+/// `within` is the unit that asks, if one does: it is asked on that unit's own connection. A unit that waited
+/// for a second one could wait for others that wait for it. `None`: the latest committed state.
 #[async_trait]
 pub trait People: Send + Sync {
     /// Those of `ids` that exist. Removed accounts are not among them. One query, however many.
     ///
     /// # Errors
     /// The database's.
-    async fn people(&self, ids: &[UserId]) -> Result<HashMap<UserId, Person>, DbErr>;
+    async fn people(
+        &self,
+        within: Option<&WriteUnit>,
+        ids: &[UserId],
+    ) -> Result<HashMap<UserId, Person>, DbErr>;
 
     /// The account with this address, whatever its case. One query.
     ///
     /// # Errors
     /// The database's.
-    async fn find_by_email(&self, email: &Email) -> Result<Option<Person>, DbErr>;
+    async fn find_by_email(&self, within: Option<&WriteUnit>, email: &Email)
+    -> Result<Option<Person>, DbErr>;
 
     /// An account as it stays until `unit` ends: whoever changes or removes it waits, and sees what
     /// `unit` did. `None` if it was removed.
@@ -67,16 +75,24 @@ impl PeopleSlot {
 /// With no app that keeps accounts, there are none.
 #[async_trait]
 impl People for PeopleSlot {
-    async fn people(&self, ids: &[UserId]) -> Result<HashMap<UserId, Person>, DbErr> {
+    async fn people(
+        &self,
+        within: Option<&WriteUnit>,
+        ids: &[UserId],
+    ) -> Result<HashMap<UserId, Person>, DbErr> {
         match self.0.get() {
-            Some(people) if !ids.is_empty() => people.people(ids).await,
+            Some(people) if !ids.is_empty() => people.people(within, ids).await,
             _ => Ok(HashMap::new()),
         }
     }
 
-    async fn find_by_email(&self, email: &Email) -> Result<Option<Person>, DbErr> {
+    async fn find_by_email(
+        &self,
+        within: Option<&WriteUnit>,
+        email: &Email,
+    ) -> Result<Option<Person>, DbErr> {
         match self.0.get() {
-            Some(people) => people.find_by_email(email).await,
+            Some(people) => people.find_by_email(within, email).await,
             None => Ok(None),
         }
     }

@@ -7,7 +7,7 @@ use mainstay_testkit::TestApp;
 use serde_json::Value;
 
 async fn boot() -> TestApp {
-    TestApp::boot(|backend| backend.with(Library::new)).await
+    TestApp::boot(|backend| backend.with(Organizations::new).with(Library::new)).await
 }
 
 #[tokio::test]
@@ -99,6 +99,7 @@ async fn error_codes_are_unique_and_each_is_explained() {
     ))
     .unwrap()
     .with(Identity::new)
+    .with(Organizations::new)
     .with(Library::new);
     let mut codes = BTreeSet::new();
     for kind in backend.problems() {

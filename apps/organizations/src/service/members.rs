@@ -1,0 +1,264 @@
+//! Who belongs to an organization or a website.
+
+use mainstay_app::{People as _, Person};
+use mainstay_core::{Actor, Page, Paging, UserId};
+use mainstay_db::WriteUnit;
+
+use super::{Tenancy, Who, entry, target};
+use crate::domain::invitation::InvitationStatus;
+use crate::domain::matrix::{Action, Outcome, Standing};
+use crate::domain::role::{Member, MemberOrder, MemberRole};
+use crate::domain::{OrganizationId, WebsiteId};
+use crate::error::OrganizationError;
+use crate::events::{InvitationRevoked, MembershipChanged, MembershipRemoved, RevokeReason};
+use crate::repo::access::{self, Asker, OrgAccess, Place, WebsiteAccess};
+use crate::repo::{invitations, members};
+
+/// A member with who they are. `None` if the account is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct MemberView {
+    pub(crate) member: Member,
+    pub(crate) person: Option<Person>,
+}
+
+/// What has to hold after a role was lost, beyond what holds for both kinds of members.
+#[async_trait::async_trait]
+pub(crate) trait Membership: Place {
+    /// Whether `user` may stop being an admin here.
+    async fn may_lose_admin(&self, unit: &WriteUnit, user: UserId) -> Result<(), OrganizationError>;
+}
+
+#[async_trait::async_trait]
+impl Membership for OrgAccess {
+    async fn may_lose_admin(&self, unit: &WriteUnit, user: UserId) -> Result<(), OrganizationError> {
+        let (_, other_admins) = members::others(unit, self, user).await?;
+        if other_admins == 0 { Err(OrganizationError::LastAdmin) } else { Ok(()) }
+    }
+}
+
+/// A website needs no admin of its own: its organization has one.
+#[async_trait::async_trait]
+impl Membership for WebsiteAccess {
+    async fn may_lose_admin(&self, _: &WriteUnit, _: UserId) -> Result<(), OrganizationError> {
+        Ok(())
+    }
+}
+
+impl Tenancy {
+    pub(crate) async fn list_members(
+        &self,
+        who: &Who,
+        id: OrganizationId,
+        role: Option<MemberRole>,
+        paging: &Paging<MemberOrder>,
+    ) -> Result<Page<MemberView>, OrganizationError> {
+        let access = access::organization(self.db.primary(), who.asker, id, Action::ListMembers).await?;
+        self.note_reading(who, &access, "members").await?;
+        self.page_of_members(&who.actor, &access, role, paging).await
+    }
+
+    pub(crate) async fn list_website_members(
+        &self,
+        who: &Who,
+        id: WebsiteId,
+        role: Option<MemberRole>,
+        paging: &Paging<MemberOrder>,
+    ) -> Result<Page<MemberView>, OrganizationError> {
+        let access = access::website(self.db.primary(), who.asker, id, Action::ListWebsiteMembers).await?;
+        self.note_reading(who, &access, "members").await?;
+        self.page_of_members(&who.actor, &access, role, paging).await
+    }
+
+    /// Three queries, however many members the page has.
+    async fn page_of_members(
+        &self,
+        actor: &Actor,
+        place: &impl Place,
+        role: Option<MemberRole>,
+        paging: &Paging<MemberOrder>,
+    ) -> Result<Page<MemberView>, OrganizationError> {
+        let page = members::list(self.db.read(actor), place, role, paging).await?;
+        let ids: Vec<_> = page.items.iter().map(|member| member.user_id).collect();
+        let mut people = self.people.people(None, &ids).await?;
+        Ok(page.map(|member| MemberView { person: people.remove(&member.user_id), member }))
+    }
+
+    pub(crate) async fn change_member(
+        &self,
+        who: &Who,
+        id: OrganizationId,
+        user: UserId,
+        role: MemberRole,
+    ) -> Result<MemberView, OrganizationError> {
+        let unit = self.db.write(&who.actor).await?;
+        let access = access::organization_in(&unit, who.asker, id, Action::ChangeMember).await?;
+        let member = self.change_role(&unit, &access, user, role).await?;
+        unit.commit().await?;
+        self.shown(member).await
+    }
+
+    pub(crate) async fn change_website_member(
+        &self,
+        who: &Who,
+        id: WebsiteId,
+        user: UserId,
+        role: MemberRole,
+    ) -> Result<MemberView, OrganizationError> {
+        let unit = self.db.write(&who.actor).await?;
+        let access = access::website_in(&unit, who.asker, id, Action::ChangeWebsiteMember).await?;
+        let member = self.change_role(&unit, &access, user, role).await?;
+        unit.commit().await?;
+        self.shown(member).await
+    }
+
+    async fn shown(&self, member: Member) -> Result<MemberView, OrganizationError> {
+        let person = self.people.people(None, &[member.user_id]).await?.remove(&member.user_id);
+        Ok(MemberView { member, person })
+    }
+
+    pub(crate) async fn remove_member(
+        &self,
+        who: &Who,
+        id: OrganizationId,
+        user: UserId,
+    ) -> Result<(), OrganizationError> {
+        let unit = self.db.write(&who.actor).await?;
+        let access = access::organization_in(&unit, who.asker, id, Action::RemoveMember).await?;
+        self.remove(&unit, &access, user).await?;
+        Ok(unit.commit().await?)
+    }
+
+    pub(crate) async fn remove_website_member(
+        &self,
+        who: &Who,
+        id: WebsiteId,
+        user: UserId,
+    ) -> Result<(), OrganizationError> {
+        let unit = self.db.write(&who.actor).await?;
+        let access = access::website_in(&unit, who.asker, id, Action::RemoveWebsiteMember).await?;
+        self.remove(&unit, &access, user).await?;
+        Ok(unit.commit().await?)
+    }
+
+    pub(crate) async fn leave(&self, who: &Who, id: OrganizationId) -> Result<(), OrganizationError> {
+        let unit = self.db.write(&who.actor).await?;
+        let access =
+            access::organization_in(&unit, by_themselves(who), id, Action::LeaveOrganization).await?;
+        self.remove(&unit, &access, who.asker.user_id).await?;
+        Ok(unit.commit().await?)
+    }
+
+    pub(crate) async fn leave_website(&self, who: &Who, id: WebsiteId) -> Result<(), OrganizationError> {
+        let unit = self.db.write(&who.actor).await?;
+        let access = access::website_in(&unit, by_themselves(who), id, Action::LeaveWebsite).await?;
+        self.remove(&unit, &access, who.asker.user_id).await?;
+        Ok(unit.commit().await?)
+    }
+
+    pub(super) async fn change_role(
+        &self,
+        unit: &WriteUnit,
+        access: &impl Membership,
+        user_id: UserId,
+        role: MemberRole,
+    ) -> Result<Member, OrganizationError> {
+        let member = members::find(unit, access, user_id).await?.ok_or(OrganizationError::MemberNotFound)?;
+        if member.role == role {
+            return Ok(member);
+        }
+        if member.role == MemberRole::Admin {
+            access.may_lose_admin(unit, user_id).await?;
+        }
+        members::set_role(unit, access, user_id, role).await?;
+        self.tell_changed(unit, access, member, role);
+        self.revoke_without_right(unit, access, user_id).await?;
+        Ok(Member { role, ..member })
+    }
+
+    pub(super) fn tell_changed(
+        &self,
+        unit: &WriteUnit,
+        place: &impl Place,
+        before: Member,
+        role: MemberRole,
+    ) {
+        let changed = entry("membership.changed", target(place), place).note("user_id", before.user_id);
+        unit.audit(changed.changed("role", &before.role, &role));
+        unit.emit(&MembershipChanged {
+            organization_id: place.organization_id(),
+            website_id: place.website_id(),
+            user_id: before.user_id,
+            before: before.role,
+            role,
+        });
+    }
+
+    pub(super) async fn remove(
+        &self,
+        unit: &WriteUnit,
+        access: &impl Membership,
+        user_id: UserId,
+    ) -> Result<(), OrganizationError> {
+        let member = members::find(unit, access, user_id).await?.ok_or(OrganizationError::MemberNotFound)?;
+        if member.role == MemberRole::Admin {
+            access.may_lose_admin(unit, user_id).await?;
+        }
+        members::remove(unit, access, user_id).await?;
+        let removed = entry("membership.removed", target(access), access).note("user_id", user_id);
+        unit.audit(removed.changed("role", &Some(member.role), &None));
+        unit.emit(&MembershipRemoved {
+            organization_id: access.organization_id(),
+            website_id: access.website_id(),
+            user_id,
+        });
+        self.revoke_without_right(unit, access, user_id).await
+    }
+
+    /// Takes back what somebody invited to who may not invite there any more.
+    async fn revoke_without_right(
+        &self,
+        unit: &WriteUnit,
+        place: &impl Place,
+        inviter: UserId,
+    ) -> Result<(), OrganizationError> {
+        let now = self.now();
+        let pending = invitations::pending_by(unit, place, inviter, now).await?;
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let in_organization = members::organization_role(unit, place, inviter).await?;
+        let on_websites = members::website_roles(unit, place, inviter).await?;
+        for invitation in pending {
+            let on_website = on_websites.iter().find(|(id, _)| Some(*id) == invitation.website_id);
+            let standings: Vec<_> = in_organization
+                .map(Standing::in_organization)
+                .into_iter()
+                .chain(on_website.map(|(_, role)| Standing::of_website(*role)))
+                .collect();
+            let action = match invitation.website_id {
+                None => Action::Invite,
+                Some(_) => Action::InviteToWebsite,
+            };
+            if action.outcome(&standings) == Outcome::Allow {
+                continue;
+            }
+            invitations::decide(unit, place, &invitation, InvitationStatus::Revoked, now).await?;
+            let revoked = entry("invitation.revoked", format!("invitation/{}", invitation.id), place)
+                .changed("status", &InvitationStatus::Pending, &InvitationStatus::Revoked)
+                .note("reason", RevokeReason::InviterLostRole);
+            unit.audit(revoked);
+            unit.emit(&InvitationRevoked {
+                invitation_id: invitation.id,
+                organization_id: invitation.organization_id,
+                website_id: invitation.website_id,
+                reason: RevokeReason::InviterLostRole,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Nobody leaves by a right that they have everywhere: only where they are a member.
+fn by_themselves(who: &Who) -> Asker {
+    Asker { is_system_admin: false, ..who.asker }
+}
