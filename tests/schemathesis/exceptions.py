@@ -85,15 +85,46 @@ def oauth_refuses_wrong_credentials_with_400(failure, case, response):
 
 
 @exception
-def setup_needs_a_token_that_only_the_log_knows(failure, case, response):
-    """The first administrator's token is printed once, and there is an administrator
-    already: 410 is the only answer that a valid request can have.
+def a_made_up_token_opens_nothing(failure, case, response):
+    """Tokens of one use come by mail, or for the first administrator in the log. `hooks.py`
+    fetches many from the mailbox; any other text fits the document and is answered 410,
+    in the four operations that take one.
+    """
+    body = case.body if isinstance(case.body, dict) else {}
+    return (
+        isinstance(failure, RejectedPositiveData)
+        and response.status_code == 410
+        and response.json()["code"] == "token_invalid"
+        and (
+            case.operation.path.endswith(("/setup", "/auth/verify-email", "/auth/password/reset"))
+            or (case.operation.path.endswith("/auth/register") and body.get("invitation_token") is not None)
+        )
+    )
+
+
+@exception
+def a_wrong_password_of_who_is_signed_in_is_a_fault_of_its_field(failure, case, response):
+    """401 would tell a program that its token is bad. That the password is another's
+    than the caller's can't be seen in the document.
     """
     return (
         isinstance(failure, RejectedPositiveData)
-        and case.operation.path.endswith("/setup")
-        and response.status_code == 410
-        and response.json()["code"] == "token_invalid"
+        and case.operation.path.endswith(("/auth/me", "/auth/password/change"))
+        and response.status_code == 422
+        and {error["code"] for error in response.json()["errors"]} == {"wrong_password"}
+    )
+
+
+@exception
+def five_wrong_passwords_lock_a_name(failure, case, response):
+    """Small names are tried again and again, and a name that nobody has is locked like
+    one that somebody has: 429 then says so of the name, not of the request.
+    """
+    return (
+        isinstance(failure, RejectedPositiveData)
+        and case.operation.path.endswith(("/auth/login", "/auth/token"))
+        and response.status_code == 429
+        and response.json()["code"] == "login_locked"
     )
 
 

@@ -7,13 +7,12 @@ left out of the judgement, and why, stands in `exceptions.py`.
 
 from __future__ import annotations
 
-import itertools
-import os
+import base64
+import re
 import unicodedata
 import zlib
-from datetime import date, timedelta
+from datetime import date
 
-import requests
 import schemathesis
 from hypothesis import strategies as st
 from schemathesis.core.parameters import ParameterLocation
@@ -21,30 +20,55 @@ from schemathesis.generation.meta import TestPhase
 
 import exceptions  # noqa: F401  (its hooks register themselves)
 import tally  # noqa: F401
-
-API = os.environ["MAINSTAY_URL"] + "/api/v1"
-# Accounts that exist; the first may do everything.
-EMAILS = os.environ["MAINSTAY_EMAILS"].split()
-PASSWORD = os.environ["MAINSTAY_PASSWORD"]
+import world
+from world import ADMINS, EMAILS, IDS, PASSWORD, SERIAL, SERVICE, SOMEBODY
 
 
-# --- tokens -------------------------------------------------------------------
+# --- who asks -----------------------------------------------------------------
+
+# What one does with one's own account and sign-ins, done by somebody unimportant.
+OWN = re.compile(r"/auth/(me|logout|logout-all|sessions|api-keys|password/change)(/\{id\})?$")
 
 
-@schemathesis.auth(refresh_interval=300)
-class AccessToken:
-    """A token of the administrator, renewed long before its 15 minutes are over."""
+# Who made an API key, by its id: the header that they were known by.
+KEY_OWNERS = {}
+
+
+@schemathesis.auth(refresh_interval=None)
+class Credentials:
+    """Whose credentials an operation takes. Nothing is kept here: `world` looks whether
+    they still work each time, because many an operation ends some."""
 
     def get(self, case, context):
-        reply = requests.post(
-            f"{API}/auth/login", json={"email": EMAILS[0], "password": PASSWORD}, timeout=10
-        )
-        reply.raise_for_status()
-        return reply.json()["access_token"]
+        path = case.operation.path
+        if path.endswith("/auth/introspect"):
+            pair = ":".join(SERVICE.credentials())
+            return "Basic " + base64.b64encode(pair.encode()).decode()
+        token = SOMEBODY.person().access_token if OWN.search(path) else ADMINS.token()
+        # A key is there for its owner alone, who may be somebody else by now.
+        return KEY_OWNERS.get((case.path_parameters or {}).get("id"), f"Bearer {token}")
 
     def set(self, case, data, context):
         case.headers = case.headers or {}
-        case.headers["Authorization"] = f"Bearer {data}"
+        case.headers["Authorization"] = data
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    case.headers = case.headers or {}
+    case.headers["X-Forwarded-For"] = world.some_address()
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    """Five wrong passwords lock an account, and one has at most 50 API keys: who met
+    that is not asked again. Whose a new key is, is remembered."""
+    if case.operation.path.endswith("/auth/api-keys") and response.status_code == 201:
+        KEY_OWNERS[response.json()["id"]] = case.headers["Authorization"]
+    if OWN.search(case.operation.path) and response.status_code in (409, 422, 429):
+        refusals = ["wrong_password", "login_locked", "too_many_api_keys"]
+        if any(code in response.text for code in refusals):
+            SOMEBODY.drop()
 
 
 # --- formats ------------------------------------------------------------------
@@ -98,7 +122,7 @@ schemathesis.openapi.format("date", DATE.map(date.isoformat))
 schemathesis.openapi.format(
     "password",
     st.builds(
-        lambda text, salt: unicodedata.normalize("NFKC", f"{text} {salt:08x}"),
+        lambda text, salt: unicodedata.normalize("NFKC", f"{text} wren {salt:08x} moss"),
         st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=60),
         st.integers(0, 2**32 - 1),
     ),
@@ -134,18 +158,26 @@ class Cursors:
     def __init__(self):
         self.known = {}
 
-    def of(self, path):
+    def of(self, operation):
+        path = operation.path
         if path not in self.known:
-            self.known[path] = list(self.fetch(path))
+            sorts = [
+                name
+                for parameter in operation.query
+                if parameter.name == "sort"
+                for name in parameter.definition["schema"]["enum"]
+            ]
+            self.known[path] = list(self.fetch(path, sorts))
         return self.known[path]
 
     @staticmethod
-    def fetch(path):
-        address = os.environ["MAINSTAY_URL"] + path
-        # Without "q" a list answers, with it a search; both know these orders.
-        for sort in ["id", "-id", "title", "-published_date", "created_at"]:
+    def fetch(path, sorts):
+        token = SOMEBODY.person().access_token if OWN.search(path) else ADMINS.token()
+        for sort in sorts:
+            # Without "q" a list answers, with it a search.
             query = {"page_size": 1, "sort": sort} | ({"q": "a"} if path.endswith("/search") else {})
-            cursor = requests.get(address, query, timeout=10).json().get("next_cursor")
+            reply = world.ask("GET", path.removeprefix("/api/v1"), token, params=query)
+            cursor = world.expect(reply, 200).get("next_cursor")
             if cursor:
                 yield sort, cursor
 
@@ -155,15 +187,10 @@ CURSORS = Cursors()
 # Any state, the first one (what most books are in), either of two, one that never was.
 ETAGS = ["*", "*", '"1"', '"1", W/"2"', '"0"']
 
-# For what must be unique. A repeated case gets a fresh number, so that it meets the
-# same answer and not "taken already".
-SERIAL = itertools.count(1)
-
-
-def keep_query_rules(path, query):
+def keep_query_rules(operation, query):
     if "cursor" in query:
         # A cursor is a token: only one that was given out is valid, and only in its own order.
-        cursor = pick([*CURSORS.of(path), None], query)
+        cursor = pick([*CURSORS.of(operation), None], query)
         del query["cursor"]
         if cursor:
             query.pop("page", None)
@@ -176,29 +203,133 @@ def keep_query_rules(path, query):
 
 
 def keep_body_rules(path, body):
-    if path.endswith("/auth/login"):
-        # By address or by username, not by both; mostly an account that exists.
-        email, username = body.pop("email", None), body.pop("username", None)
-        if pick([True, True, False], email, username, body):
-            body |= {"email": pick(EMAILS, email), "password": PASSWORD}
-        elif username is not None:
-            body["username"] = username
-        else:
-            body["email"] = "nobody@example.com" if email is None else email
-    elif path.endswith("/auth/token"):
-        # An array or object is sent as a repeated parameter, which OAuth forbids (RFC 6749 §3.2).
-        for name in [name for name, value in body.items() if isinstance(value, (list, dict))]:
-            del body[name]
-        if pick([True, True, False], body):
-            body |= {"username": pick(EMAILS, body), "password": PASSWORD}
+    rule = BODY_RULES.get(path.removeprefix("/api/v1"))
+    if rule:
+        rule(body)
+    elif "isbn" in body and pick([True] * 3 + [False] * 2, body):
+        # What is unique would be taken soon: small values are tried again and again.
+        body["isbn"] = grouped(isbn_13(f"9791{next(SERIAL):08}"), pick(["", "-", " "], body))
+
+
+def sign_in_rules(body):
+    # By address or by username, not by both; mostly an account that exists.
+    email, username = body.pop("email", None), body.pop("username", None)
+    if pick([True, True, False], email, username, body):
+        body |= {"email": pick(EMAILS, email), "password": PASSWORD}
+    elif username is not None:
+        body["username"] = username
+    else:
+        body["email"] = "nobody@example.com" if email is None else email
+
+
+def only_texts(form):
+    # An array or object is sent as a repeated parameter, which OAuth forbids (RFC 6749 §3.2).
+    for name in [name for name, value in form.items() if not isinstance(value, str)]:
+        del form[name]
+
+
+def token_rules(form):
+    only_texts(form)
+    if form["grant_type"] == "refresh_token":
+        if "refresh_token" not in form or pick([True, True, False], form):
+            form["refresh_token"] = SOMEBODY.person().refresh_token
+    elif not {"username", "password"} <= form.keys() or pick([True, True, False], form):
+        form |= {"username": pick(EMAILS, form), "password": PASSWORD}
+
+
+def introspection_rules(form):
+    token = form.get("token")
+    only_texts(form)
+    person = SOMEBODY.person()
+    if "token" not in form or pick([True, True, False], token):
+        form["token"] = pick([person.access_token, person.refresh_token, ADMINS.token()], token)
+
+
+def refresh_rules(body):
+    if pick([True, True, False], body):
+        body["refresh_token"] = SOMEBODY.person().refresh_token
+
+
+def sign_out_rules(body):
+    if isinstance(body.get("refresh_token"), str) and pick([True, False], body):
+        body["refresh_token"] = SOMEBODY.person().refresh_token
+
+
+def registration_rules(body):
     # What is unique would be taken soon: small values are tried again and again.
-    elif path.endswith("/auth/register") and pick([True] * 4 + [False], body):
+    if pick([True] * 4 + [False], body):
         number = next(SERIAL)
         body["email"] = f"reader-{number}@example.com"
         if body.get("username") is not None:
             body["username"] = f"Reader_{number}"
-    elif "isbn" in body and pick([True] * 3 + [False] * 2, body):
-        body["isbn"] = grouped(isbn_13(f"9791{next(SERIAL):08}"), pick(["", "-", " "], body))
+    if body.get("invitation_token") is not None and pick([True] * 3 + [False], body["invitation_token"]):
+        body["invitation_token"] = world.invitation(body["email"])
+
+
+def profile_rules(body):
+    if "username" in body and pick([True] * 4 + [False], body):
+        body["username"] = f"Reader_{next(SERIAL)}"
+
+
+def mailed(get):
+    def rules(body):
+        if pick([True, True, False], body):
+            body["token"] = get()
+
+    return rules
+
+
+def proof(field):
+    def rules(body):
+        # Who asks is somebody with this password.
+        if pick([True] * 5 + [False], body):
+            body[field] = PASSWORD
+
+    return rules
+
+
+def api_key_rules(body):
+    # Only areas that are here, and an end that is not past: neither can stand in a schema.
+    if isinstance(body.get("scopes"), list):
+        body["scopes"] = [re.sub(r"^[a-z_]+(?=:)", in_area, scope) for scope in body["scopes"]]
+    if isinstance(body.get("expires_at"), str) and body["expires_at"] < f"{date.today().year + 2}":
+        body["expires_at"] = pick(["2999-12-31T23:59:59Z", "2100-02-28T12:00:00.5+05:30"], body)
+
+
+def in_area(match):
+    return pick(["library", "identity", "operations"], match[0])
+
+
+def replay_rules(body):
+    world.dead_letters()
+    if body.get("consumer") is not None and pick([True] * 4 + [False], body):
+        body["consumer"] = pick(world.CONSUMERS, body)
+
+
+BODY_RULES = {
+    "/auth/login": sign_in_rules,
+    "/auth/token": token_rules,
+    "/auth/introspect": introspection_rules,
+    "/auth/refresh": refresh_rules,
+    "/auth/logout": sign_out_rules,
+    "/auth/register": registration_rules,
+    "/auth/me": lambda body: proof("password")(body) if "password" in body else profile_rules(body),
+    "/auth/password/change": proof("current_password"),
+    "/auth/password/reset": mailed(world.reset),
+    "/auth/verify-email": mailed(world.verification),
+    "/auth/api-keys": api_key_rules,
+    "/events/dead-letters/replay": replay_rules,
+}
+
+
+def own_key(key, body, linked):
+    """An Idempotency-Key for this body alone: one that was sent with another body is
+    refused, which says nothing about the request. The same body may come twice, but not
+    in a scenario, which could have removed what the first answer speaks of."""
+    mark = f"{checksum(body):08x}" + (f"-{next(SERIAL)}" if linked else "")
+    if len(key) > 200:
+        return mark
+    return f'{key[:-1]}{mark}"' if key.startswith('"') else key + mark
 
 
 @schemathesis.hook
@@ -211,12 +342,22 @@ def map_case(context, case):
     # A scenario's ids come from its earlier answers.
     linked = case.meta.phase.name == TestPhase.STATEFUL
     if ParameterLocation.QUERY in valid and case.query:
-        keep_query_rules(path, case.query)
+        keep_query_rules(case.operation, case.query)
     if ParameterLocation.BODY in valid and isinstance(case.body, dict):
         keep_body_rules(path, case.body)
-    if ParameterLocation.PATH in valid and not linked and isinstance(case.path_parameters.get("id"), int):
-        number = case.path_parameters["id"]
-        case.path_parameters["id"] = pick([number, *[1 + number % 250] * 9], number)
+    if ParameterLocation.PATH in valid and not linked and "id" in case.path_parameters:
+        given = case.path_parameters["id"]
+        if path.startswith("/api/v1/books"):
+            if isinstance(given, int):
+                case.path_parameters["id"] = pick([given, *[1 + given % 250] * 9], given)
+        elif pick([True] * 6 + [False], given, case.body):
+            known = IDS.of(case.operation.method.upper(), path)
+            case.path_parameters["id"] = pick([given] if not known else known, given)
+    if case.headers and {"Authorization", "X-Api-Key"} <= set(case.headers):
+        # The document has either of them, made-up credentials come as both (400).
+        del case.headers[pick(["Authorization", "X-Api-Key"], dict(case.headers))]
     if ParameterLocation.HEADER in valid and case.headers and "If-Match" in case.headers:
         case.headers["If-Match"] = pick(ETAGS, case.headers["If-Match"], case.path_parameters)
+    if ParameterLocation.HEADER in valid and case.headers and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = own_key(case.headers["Idempotency-Key"], case.body, linked)
     return case

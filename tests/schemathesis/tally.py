@@ -38,7 +38,7 @@ def write():
         for (_, status), n in answers.items():
             statuses[status] += n
         lines.append(
-            f"{operation:32} {count:6} requests, {sent['valid']:5} valid, of these "
+            f"{operation:45} {count:6} requests, {sent['valid']:5} valid, of these "
             f"{share(success['valid'], sent['valid'])} succeeded;  "
             + " ".join(f"{status}×{n}" for status, n in sorted(statuses.items()))
         )

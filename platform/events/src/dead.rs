@@ -21,7 +21,7 @@ mainstay_core::uuid_ids! {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct DeadLetter {
     /// Its id.
-    #[schema(inline)]
+    #[schema(value_type = String, format = "uuid")]
     pub id: DeadLetterId,
     /// Who gave up.
     pub consumer: String,

@@ -140,6 +140,18 @@ fn complete_header(parameter: &mut Value) {
     }
 }
 
+/// A body that may be left out must not be `null` for that, which `Option<T>` says of it.
+fn complete_body(operation: &mut Value) {
+    let content = operation.pointer_mut("/requestBody/content").and_then(Value::as_object_mut);
+    for media_type in content.into_iter().flat_map(|content| content.values_mut()) {
+        let either = media_type["schema"]["oneOf"].as_array();
+        let present = either.and_then(|either| either.iter().find(|schema| schema["type"] != "null"));
+        if let Some(schema) = present.cloned() {
+            media_type["schema"] = schema;
+        }
+    }
+}
+
 fn is_if_match(parameter: &Value) -> bool {
     parameter["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case("if-match"))
 }
@@ -172,6 +184,7 @@ pub(crate) fn complete(
     if let Some(role) = access.role() {
         operation["x-required-role"] = json!(role.name());
     }
+    complete_body(&mut operation);
     let given = operation.get_mut("parameters").and_then(Value::as_array_mut);
     given.into_iter().flatten().filter(|parameter| parameter["in"] == "header").for_each(complete_header);
     let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
@@ -301,6 +314,21 @@ mod tests {
         assert_eq!(*schema, json!({"type": "string", "pattern": IF_MATCH_PATTERN}));
         let examples = &completed["responses"]["400"]["content"][PROBLEM_JSON]["examples"];
         assert!(examples["malformed_header"].is_object(), "{examples}");
+    }
+
+    #[test]
+    fn a_body_that_may_be_left_out_is_not_null() {
+        let schema = json!({"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Note"}]});
+        let declared = json!({"requestBody": {
+            "required": false,
+            "content": {"application/json": {"schema": schema}},
+        }});
+        let tag = Tag { name: "Notes", about: "None." };
+        let operation = complete(declared, tag, Access::SignedIn, &Method::POST, &[]);
+        let body = &operation["requestBody"];
+        assert_eq!(body["required"], false);
+        let schema = &body["content"]["application/json"]["schema"];
+        assert_eq!(*schema, json!({"$ref": "#/components/schemas/Note"}));
     }
 
     #[test]

@@ -4,11 +4,13 @@ use axum::extract::{Extension, State};
 use axum::response::Response;
 use http::StatusCode;
 use mainstay_auth::{Access, Caller, Scope, Scopes};
+use mainstay_core::input::{InputValue, Raw};
 use mainstay_core::{Faults, Page, Paging, Problem, Sorting, Timestamp};
 use mainstay_http::{
     ApiRouter, Created, Id, IdempotencyKey, Idempotent, Listing, RequestContext, ValidQuery, routes,
 };
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::domain::{ApiKey, ApiKeyId, CredentialName};
@@ -22,6 +24,27 @@ pub(super) fn routes(router: ApiRouter<Accounts>) -> ApiRouter<Accounts> {
         .route(routes!(revoke_api_key), Access::Session, &[&API_KEY_NOT_FOUND])
 }
 
+/// Scopes, and at least one: a key without any would open nothing.
+#[derive(Clone, Debug)]
+pub struct ScopeList(Vec<Scope>);
+
+impl InputValue for ScopeList {
+    fn schema() -> Value {
+        let mut schema = Vec::<Scope>::schema();
+        schema["minItems"] = 1.into();
+        schema
+    }
+
+    fn read(raw: Raw<'_>, at: &str, faults: &mut Faults) -> Option<Self> {
+        let scopes = Vec::read(raw, at, faults)?;
+        if scopes.is_empty() {
+            faults.add(at, "too_short", "must name at least one scope; leave it out for all of them");
+            return None;
+        }
+        Some(Self(scopes))
+    }
+}
+
 mainstay_core::input! {
     /// An API key to make.
     pub struct CreateApiKey {
@@ -30,7 +53,7 @@ mainstay_core::input! {
         /// What it may be used for, out of what you may do: `*` for everything, `read` for
         /// everything that only reads, or areas such as `library:read` and `library:write`, which
         /// covers reading too. `["*"]` if absent.
-        scopes: Option<Vec<Scope>>,
+        scopes: Option<ScopeList>,
         /// When it ends. Never, if absent.
         expires_at: Option<Timestamp>,
     }
@@ -141,7 +164,8 @@ async fn create_api_key(
     request
         .run(async |body| {
             let CreateApiKey { name, scopes, expires_at } = body;
-            let scopes = scopes.map_or_else(|| Ok(Scopes::all()), |scopes| known(scopes, context.areas()))?;
+            let scopes =
+                scopes.map_or_else(|| Ok(Scopes::all()), |ScopeList(list)| known(list, context.areas()))?;
             let unit = accounts.db.write(&caller.actor()).await.map_err(AccountError::from)?;
             let made = accounts.api_keys.create(&unit, user, NewApiKey { name, scopes, expires_at }).await?;
             let location = format!("/api/v1/auth/api-keys/{}", made.key.id);
@@ -154,9 +178,6 @@ async fn create_api_key(
 /// become a key that works nowhere.
 fn known(scopes: Vec<Scope>, areas: &[String]) -> Result<Scopes, Faults> {
     let mut faults = Faults::default();
-    if scopes.is_empty() {
-        faults.add("scopes", "too_short", "must name at least one scope; leave it out for all of them");
-    }
     for (index, scope) in scopes.iter().enumerate() {
         if scope.area().is_some_and(|area| areas.iter().all(|known| known != area)) {
             let message = format!("is about no area that is here; there are {}", areas.join(", "));

@@ -61,7 +61,7 @@ impl SessionView {
 ///
 /// Ends the session of the access token, and that of the refresh token in the
 /// body if it is the caller's. Either alone will do. At once on this node, within a second on all.
-#[utoipa::path(post, path = "/auth/logout", request_body(content = SignOut, description = "May be left out with an access token"), responses(
+#[utoipa::path(post, path = "/auth/logout", request_body(content = Option<SignOut>, description = "May be left out with an access token"), responses(
     (status = 204, description = "Signed out"),
 ))]
 async fn logout(
@@ -119,7 +119,7 @@ async fn list_sessions(
 /// Sign a device out.
 ///
 /// Ends one of the caller's own sessions.
-#[utoipa::path(delete, path = "/auth/sessions/{id}", params(("id" = String, Path, description = "The session's id")), responses(
+#[utoipa::path(delete, path = "/auth/sessions/{id}", params(("id" = String, Path, description = "The session's id", format = "uuid")), responses(
     (status = 204, description = "The session has ended"),
 ))]
 async fn revoke_session(

@@ -1,0 +1,305 @@
+"""What exists on the server while it is judged: people who are signed in, accounts
+that may be harmed, tokens that came by mail, ids that lead somewhere.
+
+Operations end sessions, change passwords, take roles and remove accounts, so that
+nothing made once stays good: everything is looked at before it is used again, and
+made anew if it is gone. The administrators are several, for the same reason.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import re
+import sqlite3
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass
+
+import requests
+
+SERVER = os.environ["MAINSTAY_URL"]
+API = f"{SERVER}/api/v1"
+# Accounts that exist from the start; the first is an administrator.
+EMAILS = os.environ["MAINSTAY_EMAILS"].split()
+PASSWORD = os.environ["MAINSTAY_PASSWORD"]
+# `sqlite:PATH` or `postgres://…`: dead letters can't be made by a request.
+DATABASE = os.environ["MAINSTAY_DATABASE"]
+
+# For what must be unique. A repeated case gets a fresh number, so that it meets the
+# same answer and not "taken already".
+SERIAL = itertools.count(1)
+
+HTTP = requests.Session()
+
+# Not the shared generator: that one is wound back for every case, so that it repeats itself.
+CHANCE = random.SystemRandom()
+
+
+def some_address():
+    """Wrong passwords from one address lock it, and a fuzzer has but one. The server
+    trusts what this machine says of who is behind it (`http.trusted_proxies`)."""
+    return ".".join(["10", *(str(CHANCE.randrange(1, 255)) for _ in range(3))])
+
+
+def ask(method, path, token=None, **more):
+    headers = {"X-Forwarded-For": some_address()} | more.pop("headers", {})
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    return HTTP.request(method, API + path, headers=headers, timeout=20, **more)
+
+
+def expect(reply, *statuses):
+    if reply.status_code not in statuses:
+        raise RuntimeError(f"{reply.request.method} {reply.url}: {reply.status_code} {reply.text}")
+    return reply.json() if reply.content else None
+
+
+# --- people -------------------------------------------------------------------
+
+
+@dataclass
+class Person:
+    email: str
+    id: str
+    access_token: str
+    refresh_token: str
+
+
+def register(**more):
+    email = f"person-{next(SERIAL)}@example.net"
+    body = {"email": email, "password": PASSWORD} | more
+    return expect(ask("POST", "/auth/register", json=body), 201)
+
+
+def sign_in(email):
+    """Nothing if the account is gone, or may not."""
+    reply = ask("POST", "/auth/login", json={"email": email, "password": PASSWORD})
+    if reply.status_code in (401, 429):
+        return None
+    pair = expect(reply, 200)
+    me = expect(ask("GET", "/auth/me", pair["access_token"]), 200)
+    return Person(email, me["id"], pair["access_token"], pair["refresh_token"])
+
+
+def roles_of(person):
+    """The roles that the token still gives; none if it gives nothing any more."""
+    reply = ask("GET", "/auth/me", person.access_token)
+    return expect(reply, 200)["roles"] if reply.status_code == 200 else []
+
+
+class Admins:
+    """Somebody who may do everything, whoever of them was removed meanwhile."""
+
+    # A run may remove one a few times a minute, never this many between two looks.
+    MOST = 4
+
+    def __init__(self):
+        self.emails = list(EMAILS)
+        self.now = None
+
+    def token(self):
+        if self.now is None or "admin" not in roles_of(self.now):
+            self.now = self.choose()
+            self.fill_up()
+        return self.now.access_token
+
+    def choose(self):
+        for email in list(self.emails):
+            person = sign_in(email)
+            if person and "admin" in roles_of(person):
+                return person
+            self.emails.remove(email)
+        raise RuntimeError("no administrator is left")
+
+    def fill_up(self):
+        while len(self.emails) < max(self.MOST, len(EMAILS)):
+            user = register()
+            reply = ask(
+                "PATCH", f"/users/{user['id']}", self.now.access_token,
+                json={"roles": ["admin"]}, headers={"If-Match": "*"},
+            )
+            expect(reply, 200)
+            self.emails.append(user["email"])
+
+
+ADMINS = Admins()
+
+
+class Somebody:
+    """A person of no importance, signed in on two devices: what an operation ends or
+    changes of its own caller hits nobody else."""
+
+    def __init__(self):
+        self.now = None
+
+    def person(self):
+        if self.now is None or not roles_of(self.now):
+            email = register()["email"]
+            sign_in(email)
+            self.now = sign_in(email)
+        return self.now
+
+    def drop(self):
+        self.now = None
+
+
+SOMEBODY = Somebody()
+
+
+# --- services -----------------------------------------------------------------
+
+
+class Service:
+    def __init__(self):
+        self.now = None
+
+    def credentials(self):
+        if self.now is None or not self.works():
+            made = expect(ask("POST", "/auth/services", ADMINS.token(), json={"name": "fuzzer"}), 201)
+            self.now = (made["client_id"], made["client_secret"])
+        return self.now
+
+    def works(self):
+        reply = ask("POST", "/auth/introspect", data={"token": "-"}, auth=self.now)
+        return reply.status_code == 200
+
+
+SERVICE = Service()
+
+
+# --- mail ---------------------------------------------------------------------
+
+
+def mailed_token(address, about):
+    """The token in the mail to this address whose template's name ends so."""
+    for _ in range(200):
+        query = {"address": address}
+        mails = expect(ask("GET", "/mailbox", ADMINS.token(), params=query), 200)["items"]
+        for mail in mails:
+            if mail["template"].endswith(about):
+                text = expect(ask("GET", f"/mailbox/{mail['id']}", ADMINS.token()), 200)["text"]
+                return re.search(r"^ {4}(\S{20,})$", text, re.MULTILINE)[1]
+        time.sleep(0.05)
+    raise RuntimeError(f"no mail {about} came for {address}")
+
+
+def invitation(email):
+    expect(ask("POST", "/users/invitations", ADMINS.token(), json={"email": email}), 202)
+    return mailed_token(email, "invited")
+
+
+def verification():
+    return mailed_token(register()["email"], "verify_email")
+
+
+def reset():
+    email = register()["email"]
+    expect(ask("POST", "/auth/password/forgot", json={"email": email}), 202)
+    return mailed_token(email, "reset_password")
+
+
+# --- dead letters -------------------------------------------------------------
+
+# Of each a few, so that replaying one consumer's leaves something.
+CONSUMERS = ["identity.notices", "identity.token_lives"]
+
+
+def bury(count):
+    """Puts down dead letters as a consumer would leave them. Replayed, they are about
+    an account that nobody has, which is no failure."""
+    rows = []
+    for number in range(count):
+        event = {
+            "id": str(uuid.uuid4()),
+            "kind": "user.registered",
+            "subject": f"user/{uuid.uuid4()}",
+            "time": "2026-01-02T03:04:05.678Z",
+            "actor": "anonymous",
+            "request_id": None,
+            "data": {"user_id": str(uuid.uuid4()), "email_verified": False},
+        }
+        history = [{"at": "2026-01-02T03:04:06.789Z", "error": "out of order"}]
+        rows.append(
+            (
+                str(uuid.uuid4()), CONSUMERS[number % len(CONSUMERS)], event["id"], event["kind"],
+                event["subject"], json.dumps(event), "out of order", json.dumps(history), 5,
+                int(time.time() * 1000) - number,
+            )
+        )
+    columns = "id, consumer, event_id, kind, subject, event, error, history, attempts, died_at"
+    if DATABASE.startswith("sqlite:"):
+        with sqlite3.connect(DATABASE.removeprefix("sqlite:"), timeout=20) as database:
+            database.executemany(
+                f"insert into dead_letters ({columns}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(uuid.UUID(row[0]).bytes, row[1], uuid.UUID(row[2]).bytes, *row[3:]) for row in rows],
+            )
+        database.close()
+    else:
+        # Nothing in these texts has a quote.
+        values = ", ".join("(" + ", ".join(f"'{value}'" for value in row) + ")" for row in rows)
+        statement = f"insert into dead_letters ({columns}) values {values}"
+        subprocess.run(
+            ["psql", "--quiet", f"--dbname={DATABASE}", f"--command={statement}"], check=True, timeout=20
+        )
+
+
+# --- ids ----------------------------------------------------------------------
+
+
+class Ids:
+    """Ids that lead to something, by the path that takes them."""
+
+    def __init__(self):
+        self.victim = None
+
+    def of(self, method, path):
+        if path.endswith("/users/{id}"):
+            return self.users() if method == "GET" else [self.some_victim()]
+        if path.endswith("/auth/sessions/{id}"):
+            sign_in(SOMEBODY.person().email)
+            return self.listed("/auth/sessions", SOMEBODY.person().access_token)
+        if path.endswith("/auth/api-keys/{id}"):
+            token = SOMEBODY.person().access_token
+            return [expect(ask("POST", "/auth/api-keys", token, json={"name": "robot"}), 201)["id"]]
+        if path.endswith("/auth/services/{id}"):
+            return [expect(ask("POST", "/auth/services", ADMINS.token(), json={"name": "robot"}), 201)["id"]]
+        if "/events/dead-letters/{id}" in path:
+            return dead_letters()
+        if path.endswith("/mailbox/{id}"):
+            return self.listed("/mailbox", ADMINS.token())
+        return []
+
+    def users(self):
+        return self.listed("/users", ADMINS.token())
+
+    def some_victim(self):
+        """An account that may be changed and removed."""
+        if self.victim is not None:
+            reply = ask("GET", f"/users/{self.victim}", ADMINS.token())
+            if reply.status_code == 404:
+                self.victim = None
+        if self.victim is None:
+            self.victim = register()["id"]
+        return self.victim
+
+    @staticmethod
+    def listed(path, token):
+        reply = ask("GET", path, token, params={"page_size": 100})
+        return [item["id"] for item in expect(reply, 200)["items"]]
+
+
+def dead_letters():
+    """There are some of each consumer, afterwards."""
+    path = "/events/dead-letters"
+    found = expect(ask("GET", path, ADMINS.token(), params={"page_size": 100}), 200)["items"]
+    if any(sum(letter["consumer"] == name for letter in found) < 2 for name in CONSUMERS):
+        bury(10)
+        found = expect(ask("GET", path, ADMINS.token(), params={"page_size": 100}), 200)["items"]
+    return [letter["id"] for letter in found]
+
+
+IDS = Ids()
