@@ -272,6 +272,7 @@ impl Backend {
     #[must_use]
     pub fn problems(&self) -> Vec<&'static ProblemKind> {
         let own = mainstay_core::problem::PROBLEMS.iter().chain(mainstay_http::idempotency::PROBLEMS);
+        let own = own.chain(mainstay_http::PROBLEMS);
         let shared = mainstay_app::PROBLEMS.iter();
         own.chain(shared).chain(self.apps.iter().flat_map(|app| app.problems())).copied().collect()
     }
@@ -300,8 +301,9 @@ impl Backend {
     /// The routers, the document and the list of routes, all from one declaration each.
     #[must_use]
     pub fn surface(&self) -> Surface {
-        let apps = self.apps.iter().flat_map(|app| [app.root_routes(), app.routes().under("/api/v1")]);
-        let mut routers: Vec<ApiRouter> = apps.collect();
+        let apps =
+            self.apps.iter().flat_map(|app| [app.root_routes(), app.pages(), app.routes().under("/api/v1")]);
+        let mut routers: Vec<ApiRouter> = apps.chain([self.platform.web.routes()]).collect();
         let problems = self.problems();
         // The document holds the operators' routes too, and they serve the document.
         let describe = |document: &OpenApi| {
@@ -322,6 +324,7 @@ impl Backend {
             rng: self.platform.rng.clone(),
             idempotency: self.idempotency(),
             metrics: self.platform.metrics.clone(),
+            error_page: Some(self.platform.web.error_page()),
         });
         Surface { router: stack.wrap(router), routes, document }
     }

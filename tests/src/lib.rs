@@ -19,6 +19,7 @@
 )]
 
 mod books;
+mod browser;
 mod client;
 mod database;
 mod process;
@@ -26,6 +27,7 @@ pub mod raw;
 mod site;
 
 pub use books::isbn;
+pub use browser::{Browser, Look};
 pub use client::{Client, Reply};
 pub use database::{Backing, Database};
 pub use process::{Finished, Process, Signal, with_open_files};

@@ -19,6 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["platform/mail"],
     &["platform/auth"],
     &["platform/http"],
+    &["platform/web"],
     &["platform/app"],
     &["apps/*"],
     &["server"],

@@ -5,7 +5,7 @@
 //! ended takes effect on every node within a second, and at once where it was done.
 
 use mainstay_auth::{AuthError, Authenticator, Claims, Credentials, Principal, Roles, SignedIn, Via};
-use mainstay_core::Timestamp;
+use mainstay_core::{Timestamp, UserId};
 use sea_orm::DbErr;
 
 use crate::domain::SessionId;
@@ -45,6 +45,10 @@ impl Authenticator for TokenAuthenticator {
             Credentials::Basic { id, secret } => {
                 self.accounts.services.authenticate(id, secret).await.map(Principal::Service)
             }
+            Credentials::Cookie(cookie) => match self.accounts.browser_user(cookie).await {
+                Ok(user) => user.map(Principal::User).ok_or(AuthError::Refused),
+                Err(error) => Err(AuthError::Unavailable(error.into())),
+            },
             // A kind that is newer than this.
             _ => Err(AuthError::Refused),
         }
@@ -55,12 +59,20 @@ impl Accounts {
     /// What the owner of an access token may do now. `None` if its session, or its
     /// user, may do nothing any more.
     pub(crate) async fn present_roles(&self, claims: &Claims) -> Result<Option<Roles>, DbErr> {
-        let session = SessionId::from(claims.sid);
+        self.roles_of_session(SessionId::from(claims.sid), claims.sub).await
+    }
+
+    /// The same by a session.
+    pub(crate) async fn roles_of_session(
+        &self,
+        session: SessionId,
+        user: UserId,
+    ) -> Result<Option<Roles>, DbErr> {
         if let Some(roles) = self.sessions.get(&session) {
             return Ok(roles);
         }
         let asked = self.sessions.ask();
-        let roles = repo::session_roles(&self.db, session, claims.sub, self.clock.now()).await?;
+        let roles = repo::session_roles(&self.db, session, user, self.clock.now()).await?;
         self.sessions.keep(asked, session, roles);
         Ok(roles)
     }

@@ -59,6 +59,8 @@ pub enum SignInMethod {
     Password,
     /// With the password, by the OAuth 2 form.
     OauthPassword,
+    /// With the password, on the page for it.
+    Browser,
 }
 
 /// Why a session was ended.

@@ -15,6 +15,7 @@ mod letters;
 mod lockout;
 mod migrations;
 mod notices;
+mod pages;
 mod people;
 mod refresh;
 mod repo;
@@ -33,7 +34,9 @@ use mainstay_db::Migration;
 use mainstay_events::{Consumer, Job, Schedule};
 use mainstay_http::ApiRouter;
 use mainstay_mail::Mails;
+use mainstay_web::Web;
 use notices::{Notices, TokenLives};
+use pages::Pages;
 
 pub use domain::{Email, NewPassword, User, Username};
 pub use error::AccountError;
@@ -45,6 +48,7 @@ pub use settings::IdentitySettings;
 pub struct Identity {
     accounts: Accounts,
     mails: Mails,
+    web: Web,
 }
 
 impl Identity {
@@ -53,7 +57,9 @@ impl Identity {
     pub fn new(platform: &Platform) -> Self {
         let settings = platform.section::<IdentitySettings>();
         platform.people.fill(Arc::new(people::Directory { db: platform.db.clone() }));
-        Self { accounts: Accounts::new(platform, settings), mails: platform.mails.clone() }
+        pages::links(&platform.web);
+        let accounts = Accounts::new(platform, settings);
+        Self { accounts, mails: platform.mails.clone(), web: platform.web.clone() }
     }
 
     /// Its service, for tests and tools that make accounts directly.
@@ -78,6 +84,10 @@ impl App for Identity {
 
     fn root_routes(&self) -> ApiRouter {
         http::root_routes().with_state(self.accounts.clone())
+    }
+
+    fn pages(&self) -> ApiRouter {
+        pages::routes().with_state(Pages { accounts: self.accounts.clone(), web: self.web.clone() })
     }
 
     fn problems(&self) -> &'static [&'static ProblemKind] {

@@ -19,6 +19,10 @@ mainstay_core::settings! {
         session_s: u64 = 2_592_000, in 3600..=31_536_000;
         /// How long a session lives without being used, in seconds: as long as its refresh token.
         session_idle_s: u64 = 1_209_600, in 3600..=31_536_000;
+        /// How long a browser stays signed in at most, in seconds.
+        web_session_s: u64 = 1_209_600, in 3600..=31_536_000;
+        /// How long a browser stays signed in without being used, in seconds.
+        web_idle_s: u64 = 86_400, in 300..=31_536_000;
         /// Whether one must have proven one's e-mail address before signing in.
         require_verified_email: bool = false;
         /// Who may make an account: everybody, or only who was invited by mail.

@@ -18,11 +18,12 @@ use utoipa::ToSchema;
 use crate::Desk;
 use crate::error::{DEAD_LETTER_NOT_FOUND, MAIL_NOT_FOUND};
 
+pub(crate) const TAG: Tag = Tag {
+    name: "Operations",
+    about: "For those who run the installation: the audit log, dead letters, jobs, the mailbox.",
+};
+
 pub(crate) fn routes() -> ApiRouter<Desk> {
-    const TAG: Tag = Tag {
-        name: "Operations",
-        about: "For those who run the installation: the audit log, dead letters, jobs, the mailbox.",
-    };
     ApiRouter::new(TAG)
         .route(routes!(list_audit_entries), Access::Admin, &[])
         .route(routes!(list_dead_letters), Access::Admin, &[])

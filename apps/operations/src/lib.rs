@@ -3,6 +3,7 @@
 mod commands;
 mod error;
 mod http;
+mod pages;
 
 use mainstay_app::{App, Command, Platform};
 use mainstay_core::ProblemKind;
@@ -10,11 +11,13 @@ use mainstay_db::{Db, Migration};
 use mainstay_events::{AuditLog, DeadLetters};
 use mainstay_http::ApiRouter;
 use mainstay_mail::Mails;
+use mainstay_web::Web;
 
 /// The operations app.
 #[derive(Clone, Debug)]
 pub struct Operations {
     desk: Desk,
+    web: Web,
 }
 
 /// What its handlers and commands work with.
@@ -39,7 +42,8 @@ impl Operations {
             mails: platform.mails.clone(),
             on_a_laptop: platform.environment == mainstay_app::Environment::Development,
         };
-        Self { desk }
+        pages::links(&platform.web);
+        Self { desk, web: platform.web.clone() }
     }
 }
 
@@ -54,6 +58,10 @@ impl App for Operations {
 
     fn routes(&self) -> ApiRouter {
         http::routes().with_state(self.desk.clone())
+    }
+
+    fn pages(&self) -> ApiRouter {
+        pages::routes().with_state(pages::Pages { desk: self.desk.clone(), web: self.web.clone() })
     }
 
     fn problems(&self) -> &'static [&'static ProblemKind] {

@@ -10,9 +10,11 @@ use mainstay_db::Migration;
 use mainstay_events::Consumer;
 use mainstay_http::ApiRouter;
 use mainstay_mail::Mails;
+use mainstay_web::Web;
 
 use crate::hook::Hook;
 use crate::notices::{self, Notices};
+use crate::pages::{self, Pages};
 use crate::service::Tenancy;
 use crate::{demo, error, http, migrations};
 
@@ -21,6 +23,7 @@ use crate::{demo, error, http, migrations};
 pub struct Organizations {
     tenancy: Tenancy,
     mails: Mails,
+    web: Web,
 }
 
 impl Organizations {
@@ -29,7 +32,7 @@ impl Organizations {
     pub fn new(platform: &Platform) -> Self {
         let tenancy = Tenancy::new(platform);
         platform.account_hooks.add(Arc::new(Hook { tenancy: tenancy.clone() }));
-        Self { tenancy, mails: platform.mails.clone() }
+        Self { tenancy, mails: platform.mails.clone(), web: platform.web.clone() }
     }
 }
 
@@ -44,6 +47,10 @@ impl App for Organizations {
 
     fn routes(&self) -> ApiRouter {
         http::routes().with_state(self.tenancy.clone())
+    }
+
+    fn pages(&self) -> ApiRouter {
+        pages::routes().with_state(Pages { tenancy: self.tenancy.clone(), web: self.web.clone() })
     }
 
     fn problems(&self) -> &'static [&'static ProblemKind] {

@@ -11,6 +11,7 @@ mod http;
 mod letters;
 mod migrations;
 mod notices;
+mod pages;
 mod repo;
 mod service;
 

@@ -40,6 +40,11 @@ pub trait App: Send + Sync + 'static {
         ApiRouter::none()
     }
 
+    /// Its pages for people, at the root (`ApiRouter::console_page`).
+    fn pages(&self) -> ApiRouter {
+        ApiRouter::none()
+    }
+
     /// The error codes of its domain.
     fn problems(&self) -> &'static [&'static ProblemKind] {
         &[]

@@ -8,6 +8,7 @@ use mainstay_core::{Clock, Ids, Rng};
 use mainstay_db::Db;
 use mainstay_mail::Mails;
 use mainstay_telemetry::Metrics;
+use mainstay_web::Web;
 
 mainstay_core::setting_words! {
     /// What the server is run for.
@@ -46,6 +47,8 @@ pub struct Platform {
     pub account_hooks: AccountHooks,
     /// Where the app that keeps accounts puts its [`People`](crate::People).
     pub people: PeopleSlot,
+    /// What pages are made with.
+    pub web: Web,
     settings: Arc<Mutex<Settings>>,
 }
 
@@ -101,6 +104,7 @@ impl Platform {
         let settings = Settings { sources, sections: Vec::new(), shown: Vec::new() };
         let settings = Arc::new(Mutex::new(settings));
         let account_hooks = AccountHooks::default();
+        let web = Web::new(&root_key, rng.clone(), &public_url);
         Self {
             db,
             clock,
@@ -114,6 +118,7 @@ impl Platform {
             public_url,
             account_hooks,
             people: PeopleSlot::default(),
+            web,
             settings,
         }
     }

@@ -145,6 +145,8 @@ pub enum Kind {
     ApiKey,
     /// A service credential.
     Basic,
+    /// The cookie of a browser's session.
+    Cookie,
 }
 
 impl Access {
@@ -217,8 +219,8 @@ impl Access {
     pub const fn considers(self, kind: Kind) -> bool {
         match (self, kind) {
             (Self::Public | Self::Anybody, _) | (Self::Service, Kind::Basic) => true,
-            (Self::Service, Kind::Bearer | Kind::ApiKey) => false,
-            (_, Kind::Bearer | Kind::ApiKey) => true,
+            (Self::Service, Kind::Bearer | Kind::ApiKey | Kind::Cookie) => false,
+            (_, Kind::Bearer | Kind::ApiKey | Kind::Cookie) => true,
             (_, Kind::Basic) => false,
         }
     }

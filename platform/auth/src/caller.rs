@@ -13,7 +13,7 @@ use crate::{Roles, Scopes};
 /// By what a user is signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Via {
-    /// The access token of this session.
+    /// The access token, or the cookie, of this session.
     Session(Uuid),
     /// An API key.
     ApiKey {
@@ -182,6 +182,9 @@ pub enum Credentials<'a> {
         /// Its secret half.
         secret: &'a str,
     },
+    /// The cookie of a browser's session. Taken by pages only, never by the API: a browser sends it
+    /// along with whatever another site makes it send.
+    Cookie(&'a str),
 }
 
 impl<'a> Credentials<'a> {
@@ -198,6 +201,7 @@ impl<'a> Credentials<'a> {
             Self::Bearer(_) => Kind::Bearer,
             Self::ApiKey(_) => Kind::ApiKey,
             Self::Basic { .. } => Kind::Basic,
+            Self::Cookie(_) => Kind::Cookie,
         }
     }
 }
@@ -255,6 +259,7 @@ mod tests {
             Credentials::bearer("mst_hidden"),
             Credentials::bearer("hidden"),
             Credentials::Basic { id: "hidden", secret: "hidden" },
+            Credentials::Cookie("hidden"),
         ];
         assert!(!format!("{all:?}").contains("hidden"));
     }

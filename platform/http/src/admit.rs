@@ -10,6 +10,7 @@ use mainstay_core::problem::MALFORMED_REQUEST;
 
 use crate::RequestContext;
 use crate::router::Rule;
+use crate::{cookies, same_origin};
 
 pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -24,6 +25,9 @@ pub(crate) async fn admit(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Caller, Problem> {
+    if rule.by_cookie {
+        return admit_browser(rule, context, method, headers).await;
+    }
     let given = Given::find(headers)?;
     let principal = match &given {
         None => None,
@@ -44,6 +48,32 @@ pub(crate) async fn admit(
         access if access.is_open() => Ok(Caller::new(None, context.request_id.clone(), context.address)),
         _ => Err(insufficient_scope(&Scope::needed(&rule.area, method))),
     }
+}
+
+/// The same for a page of the console. A cookie that opens nothing (any more) counts as none: it is
+/// sent along whether its owner wants it or not.
+async fn admit_browser(
+    rule: &Rule,
+    context: &RequestContext,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
+    let shared = &context.shared;
+    same_origin::check(&shared.origin, method, headers)?;
+    let cookie = cookies::find(headers, shared.session_cookie);
+    let principal = match (cookie, &shared.authenticator) {
+        (Some(cookie), Some(authenticator)) => {
+            match authenticator.authenticate(Credentials::Cookie(cookie)).await {
+                Ok(principal) => Some(principal),
+                Err(AuthError::Refused) => None,
+                Err(refused) => return Err(refused.on(rule.access)),
+            }
+        }
+        _ => None,
+    };
+    let caller = Caller::new(principal, context.request_id.clone(), context.address);
+    rule.access.check(&caller)?;
+    Ok(caller)
 }
 
 async fn principal(rule: &Rule, context: &RequestContext, given: &Given<'_>) -> Result<Principal, AuthError> {

@@ -95,6 +95,12 @@ impl IfMatch {
         Self(Tags::Absent)
     }
 
+    /// Meant for this state.
+    #[must_use]
+    pub fn exactly(tag: ETag) -> Self {
+        Self(Tags::These(vec![tag.0.to_string()]))
+    }
+
     /// Whether the resource is in the state that the change is meant for.
     ///
     /// # Errors

@@ -32,6 +32,10 @@ pub(crate) struct Shared {
     pub(crate) areas: Vec<String>,
     pub(crate) max_body_bytes: usize,
     pub(crate) require_if_match: bool,
+    /// The name of the cookie that holds a browser's session.
+    pub(crate) session_cookie: &'static str,
+    /// Where people reach the server: scheme, host and port.
+    pub(crate) origin: String,
     pub(crate) require_idempotency_key: bool,
     pub(crate) idempotency: Idempotency,
     /// Requests that are being worked for: those whose body is still to come are not.

@@ -50,6 +50,8 @@ pub struct RouteInfo {
     pub area: String,
     /// Whether it stands in the OpenAPI document. Pages for people do not.
     pub documented: bool,
+    /// Whether the cookie of a browser's session says who asks, and errors are pages.
+    pub by_cookie: bool,
 }
 
 /// A router that records every route with its access rule and its documentation.
@@ -112,11 +114,12 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
             access,
             area: self.tag.area(),
             documented: true,
+            by_cookie: false,
         });
         self.operations.push(Operation { path: path.to_owned(), method, value });
         let schema = |(name, schema)| (name, serde_json::to_value(schema).expect("schemas serialize"));
         self.schemas.extend(schemas.into_iter().map(schema));
-        self.router = self.router.route(path, guarded(methods, access, self.tag));
+        self.router = self.router.route(path, guarded(methods, access, self.tag, false));
         self
     }
 
@@ -130,8 +133,26 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
             access,
             area: self.tag.area(),
             documented: false,
+            by_cookie: false,
         });
-        self.router = self.router.route(path, guarded(methods, access, self.tag));
+        self.router = self.router.route(path, guarded(methods, access, self.tag, false));
+        self
+    }
+
+    /// Adds a page of the console: the cookie of a browser's session, and nothing else, says who
+    /// asks; what does not come from a page of ours may change nothing; errors are pages.
+    #[must_use]
+    pub fn console_page(mut self, path: &'static str, methods: MethodRouter<S>, access: Access) -> Self {
+        self.routes.push(RouteInfo {
+            method: Method::GET,
+            path: path.to_owned(),
+            operation: path.trim_matches('/').replace(['/', '.', '-'], "_"),
+            access,
+            area: self.tag.area(),
+            documented: false,
+            by_cookie: true,
+        });
+        self.router = self.router.route(path, guarded(methods, access, self.tag, true));
         self
     }
 
@@ -204,6 +225,8 @@ fn only(value: &Value) -> (&str, &Value) {
 pub(crate) struct Rule {
     pub(crate) access: Access,
     pub(crate) area: String,
+    /// Whether the cookie says who asks.
+    pub(crate) by_cookie: bool,
 }
 
 /// `route_layer`, so that a wrong method is 405 for everybody.
@@ -211,8 +234,9 @@ fn guarded<S: Clone + Send + Sync + 'static>(
     methods: MethodRouter<S>,
     access: Access,
     tag: Tag,
+    by_cookie: bool,
 ) -> MethodRouter<S> {
-    let rule = Arc::new(Rule { access, area: tag.area() });
+    let rule = Arc::new(Rule { access, area: tag.area(), by_cookie });
     methods.route_layer(from_fn(move |request: Request, next: Next| guard(rule.clone(), request, next)))
 }
 

@@ -4,7 +4,7 @@
 //! future once more, and the order, which matters, stands here to be read.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ use tracing::Instrument as _;
 use crate::context::Shared;
 use crate::respond::Links;
 use crate::server::PeerAddr;
-use crate::{HttpSettings, Idempotency, RequestContext, RouteInfo, TrustedProxies};
+use crate::{HttpSettings, Idempotency, RequestContext, RouteInfo, TrustedProxies, cookies, same_origin};
 
 /// What a [`Stack`] is made from.
 #[derive(Clone)]
@@ -54,6 +54,24 @@ pub struct StackOptions {
     pub idempotency: Idempotency,
     /// Where requests are counted.
     pub metrics: Metrics,
+    /// How errors look to people. `None`: as to programs.
+    pub error_page: Option<ErrorPage>,
+}
+
+/// Makes the page that people see instead of a problem.
+pub type ErrorPage = Arc<dyn Fn(&Failed<'_>) -> Response + Send + Sync>;
+
+/// A request of a person that failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Failed<'a> {
+    /// Why.
+    pub problem: &'a Problem,
+    /// The id that the log has.
+    pub request_id: &'a RequestId,
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path and query.
+    pub uri: &'a Uri,
 }
 
 /// What every request passes. Cheap to clone.
@@ -69,6 +87,9 @@ struct Inner {
     durations: Family<Labels, Histogram, fn() -> Histogram>,
     is_tls: bool,
     cors: Option<CorsLayer>,
+    error_page: Option<ErrorPage>,
+    /// The routes of the console.
+    pages: HashSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -117,7 +138,8 @@ impl Stack {
     /// If the settings were not checked ([`HttpSettings::check`]).
     #[must_use]
     pub fn new(options: StackOptions) -> Self {
-        let StackOptions { settings, authenticator, routes, rng, idempotency, metrics } = options;
+        let StackOptions { settings, authenticator, routes, rng, idempotency, metrics, error_page } = options;
+        let pages = routes.iter().filter(|route| route.by_cookie).map(|route| route.path.clone()).collect();
         let durations = Family::new_with_constructor(histogram as fn() -> Histogram);
         let durations =
             metrics.register("http_request_duration_seconds", "Time from request to answer", durations);
@@ -129,6 +151,8 @@ impl Stack {
                 areas: areas(routes),
                 max_body_bytes: settings.max_body_bytes,
                 require_if_match: settings.require_if_match,
+                session_cookie: cookies::session_name(settings.is_tls()),
+                origin: same_origin::origin_of(&settings.public_url()),
                 require_idempotency_key: settings.require_idempotency_key,
                 idempotency,
                 in_flight: AtomicUsize::new(0),
@@ -142,6 +166,8 @@ impl Stack {
             durations,
             is_tls: settings.is_tls(),
             cors: cors(&settings.cors_origins),
+            error_page,
+            pages,
         }))
     }
 
@@ -216,6 +242,8 @@ struct Asked {
     uri: Uri,
     request_id: RequestId,
     seen: Option<HeaderValue>,
+    /// Whether a person asks, who should see pages.
+    by_person: bool,
 }
 
 async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> Response {
@@ -223,6 +251,7 @@ async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> R
     let stack = &*stack.0;
     let route = Route(request.extensions().get::<MatchedPath>().cloned());
     let asked = Asked {
+        by_person: stack.is_for_people(&route, &request),
         method: request.method().clone(),
         uri: request.uri().clone(),
         request_id: request_id(&request, &*stack.rng),
@@ -317,9 +346,9 @@ impl Inner {
         }
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             log(&problem, asked);
-            response = render(&problem, asked, response);
+            response = self.render(&problem, asked, response);
         } else if let Some(problem) = unmapped(&response) {
-            response = render(&problem, asked, response);
+            response = self.render(&problem, asked, response);
         }
         if asked.has_seen(&response) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -334,6 +363,40 @@ impl Inner {
         }
         self.add_headers(asked, &mut response);
         response
+    }
+
+    /// Whether whoever asks for this should see pages. An address that leads nowhere is a
+    /// person's if their browser says so.
+    fn is_for_people(&self, route: &Route, request: &Request) -> bool {
+        match &route.0 {
+            Some(route) => self.pages.contains(route.as_str()),
+            None => {
+                let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+                !request.uri().path().starts_with("/api/")
+                    && accepted.is_some_and(|accepted| accepted.contains("text/html"))
+            }
+        }
+    }
+
+    fn render(&self, problem: &Problem, asked: &Asked, old: Response) -> Response {
+        match &self.error_page {
+            Some(page) if asked.by_person => {
+                let Asked { method, uri, request_id, .. } = asked;
+                let mut response = page(&Failed { problem, request_id, method, uri });
+                for (name, value) in old.headers() {
+                    // What is said of the other body, or to programs.
+                    let of_old = [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::WWW_AUTHENTICATE];
+                    if !of_old.contains(name) {
+                        response.headers_mut().entry(name).or_insert(value.clone());
+                    }
+                }
+                if *method == Method::HEAD {
+                    *response.body_mut() = Body::empty();
+                }
+                response
+            }
+            _ => render(problem, asked, old),
+        }
     }
 
     fn add_headers(&self, asked: &Asked, response: &mut Response) {

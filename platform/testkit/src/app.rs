@@ -13,6 +13,7 @@ use mainstay_identity::{Email, Identity, NewPassword, NewUser, Username};
 use mainstay_mail::{MailFilter, Mails, StoredMail};
 use tempfile::TempDir;
 
+use crate::browser::Browser;
 use crate::client::Client;
 use crate::contract::Contract;
 
@@ -207,6 +208,12 @@ impl TestApp {
     #[must_use]
     pub fn anonymous(&self) -> Client {
         Client::new(self.router.clone(), self.contract.clone(), self.database.clone(), None)
+    }
+
+    /// Somebody with a browser, who is not signed in.
+    #[must_use]
+    pub fn browser(&self) -> Browser {
+        Browser::new(self.anonymous())
     }
 
     /// A caller with a token of the test's choice.

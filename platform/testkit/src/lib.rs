@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod app;
+mod browser;
 mod client;
 mod contract;
 
 pub use app::{Node, TestApp};
+pub use browser::Browser;
 pub use client::{Client, Reply};
 pub use mainstay::Config;
 pub use mainstay_db::testing::{TestDatabase, dialect};

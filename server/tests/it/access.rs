@@ -14,7 +14,7 @@ fn concrete(path: &str) -> String {
 async fn every_route_refuses_those_it_is_not_for() {
     let app = TestApp::boot(|backend| backend.with(Organizations::new).with(Library::new)).await;
     let (anonymous, user, staff) = (app.anonymous(), app.user().await, app.staff().await);
-    let routes = app.contract().routes().to_vec();
+    let routes: Vec<_> = app.contract().routes().iter().filter(|route| !route.by_cookie).cloned().collect();
     assert!(routes.iter().any(|route| route.access == Access::Staff), "there is something to refuse");
 
     for route in routes {
@@ -52,7 +52,7 @@ async fn every_route_holds_api_keys_to_their_scopes() {
         let body = json!({"name": scope, "scopes": [scope]});
         let made = admin.post("/api/v1/auth/api-keys", body).await;
         let robot = app.with_token(made.json["key"].as_str().expect("a key"));
-        for route in app.contract().routes().to_vec() {
+        for route in app.contract().routes().iter().filter(|route| !route.by_cookie) {
             let path = concrete(&route.path);
             let what = format!("{} {path} with {scope}", route.method);
             let reply = robot.raw(route.method.clone(), &path, &[], "").await;
@@ -108,4 +108,30 @@ async fn a_refusal_comes_before_the_body_is_looked_at() {
     let app = TestApp::boot(|backend| backend.with(Organizations::new).with(Library::new)).await;
     let reply = app.anonymous().raw(Method::POST, "/api/v1/books", &[], "not even JSON").await;
     assert_eq!(reply.status, 401);
+}
+
+#[tokio::test]
+async fn every_page_wants_the_cookie_and_every_change_a_page_of_ours() {
+    let app = TestApp::boot(|backend| backend.with(Organizations::new).with(Library::new)).await;
+    let (anonymous, admin) = (app.anonymous(), app.admin().await);
+    let pages: Vec<_> = app.contract().routes().iter().filter(|route| route.by_cookie).cloned().collect();
+    assert!(pages.len() > 10, "{}", pages.len());
+    let mut changing = 0;
+    for page in pages {
+        let path = concrete(&page.path);
+        for caller in [&anonymous, &admin, &app.with_token("forged")] {
+            let reply = caller.get(&path).await;
+            if !page.access.is_open() {
+                assert_eq!(reply.status, 303, "{path}");
+                assert!(reply.header("location").starts_with("/login?next="), "{path}");
+            }
+            assert_ne!(reply.header("content-type"), "application/problem+json", "{path}");
+            let form = [("content-type", "application/x-www-form-urlencoded")];
+            let reply = caller.raw(Method::POST, &path, &form, "form_token=x").await;
+            assert!([403, 405].contains(&reply.status.as_u16()), "POST {path}: {}", reply.status);
+            assert_eq!(reply.header("content-type"), "text/html; charset=utf-8", "POST {path}");
+            changing += usize::from(reply.status == 403);
+        }
+    }
+    assert!(changing > 20, "{changing}");
 }

@@ -10,6 +10,7 @@ mod journey;
 mod library;
 mod lifecycle;
 mod migrations;
+mod pages;
 mod sign_in_storm;
 mod timeouts;
 mod transfer;

@@ -2,7 +2,6 @@
 
 mod api_keys;
 mod keys;
-mod mail_links;
 mod me;
 mod people;
 mod recovery;
@@ -15,7 +14,10 @@ use mainstay_http::{ApiRouter, Tag};
 
 use crate::service::Accounts;
 
-const IDENTITY: Tag = Tag { name: "Identity", about: "Accounts and sign-ins." };
+pub(crate) use register::{OrganizationName, PersonName};
+pub(crate) use sign_in::{credentials, device};
+
+pub(crate) const IDENTITY: Tag = Tag { name: "Identity", about: "Accounts and sign-ins." };
 
 pub(crate) fn routes() -> ApiRouter<Accounts> {
     let router = ApiRouter::new(IDENTITY);
@@ -30,5 +32,5 @@ pub(crate) fn routes() -> ApiRouter<Accounts> {
 }
 
 pub(crate) fn root_routes() -> ApiRouter<Accounts> {
-    mail_links::routes(keys::routes(ApiRouter::new(IDENTITY)))
+    keys::routes(ApiRouter::new(IDENTITY))
 }

@@ -99,7 +99,7 @@ async fn login(
     Ok(Json(grant.into()))
 }
 
-fn device(caller: &Caller, headers: &HeaderMap) -> Device {
+pub(crate) fn device(caller: &Caller, headers: &HeaderMap) -> Device {
     let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     Device {
         user_agent: user_agent.map(|text| text.chars().take(255).collect()),
@@ -244,7 +244,7 @@ async fn issue_token(
 }
 
 /// `None` for what can be nobody's name or password.
-fn credentials(username: &str, password: &str) -> Option<(LoginName, Password)> {
+pub(crate) fn credentials(username: &str, password: &str) -> Option<(LoginName, Password)> {
     let password = Password::parse(password).ok()?;
     let username = username.trim().to_owned();
     // PostgreSQL has no NUL in its texts, so nobody is called that.

@@ -4,6 +4,7 @@ mod m20261121080000_accounts;
 mod m20261121140100_sign_ins;
 mod m20261121140200_credentials;
 mod m20261121140400_people;
+mod m20261121160000_browsers;
 
 use mainstay_db::Migration;
 
@@ -14,5 +15,6 @@ pub(crate) fn all() -> Vec<Migration> {
         m20261121140100_sign_ins::migration(),
         m20261121140200_credentials::migration(),
         m20261121140400_people::migration(),
+        m20261121160000_browsers::migration(),
     ]
 }

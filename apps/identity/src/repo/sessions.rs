@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use mainstay_auth::Roles;
 use mainstay_core::{Page, Paging, Problem, Timestamp, UserId};
-use mainstay_db::{Db, PointQuery, page};
+use mainstay_db::{Db, PointQuery, PointRow, page};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, JoinType, Query};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
-    QuerySelect as _, Select,
+    ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QuerySelect as _, Select,
 };
 use uuid::Uuid;
 
@@ -52,20 +52,35 @@ pub(crate) async fn session_roles(
     row.map(|row| row.get::<String>("roles").map(|text| Roles::from_text(&text))).transpose()
 }
 
-/// Not ended, and its time is not over. `used_since`: its refresh token lives still.
-fn live(user: UserId, now: Timestamp, used_since: Timestamp) -> Select<session::Entity> {
+/// Since when a session must have been used, to live still.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UsedSince {
+    /// One with tokens: its refresh token lives still.
+    pub(crate) tokens: Timestamp,
+    /// One of a browser.
+    pub(crate) browsers: Timestamp,
+}
+
+/// Not ended, and its time is not over.
+fn live(user: UserId, now: Timestamp, used_since: UsedSince) -> Select<session::Entity> {
+    let UsedSince { tokens, browsers } = used_since;
+    let cookie = session::Column::CookieHash;
+    let used_after = |then: Timestamp| session::Column::LastUsedAt.gt(then.millis());
+    let used = Condition::any()
+        .add(cookie.is_null().and(used_after(tokens)))
+        .add(cookie.is_not_null().and(used_after(browsers)));
     session::Entity::find()
         .filter(session::Column::UserId.eq(user.uuid()))
         .filter(session::Column::RevokedAt.is_null())
         .filter(session::Column::ExpiresAt.gt(now.millis()))
-        .filter(session::Column::LastUsedAt.gt(used_since.millis()))
+        .filter(used)
 }
 
 pub(crate) async fn list_sessions(
     connection: &impl ConnectionTrait,
     user: UserId,
     now: Timestamp,
-    used_since: Timestamp,
+    used_since: UsedSince,
     paging: &Paging<SessionOrder>,
 ) -> Result<Page<session::Model>, Problem> {
     let column = match paging.sort {
@@ -117,7 +132,8 @@ pub(crate) async fn live_sessions(
     user: UserId,
     now: Timestamp,
 ) -> Result<Vec<SessionId>, DbErr> {
-    let rows = live(user, now, Timestamp::from_millis(i64::MIN)).all(connection).await?;
+    let ever = Timestamp::from_millis(i64::MIN);
+    let rows = live(user, now, UsedSince { tokens: ever, browsers: ever }).all(connection).await?;
     Ok(rows.into_iter().map(|row| row.id.into()).collect())
 }
 
@@ -142,6 +158,7 @@ pub(crate) fn session_row(
     address: Option<String>,
     now: Timestamp,
     ends: Timestamp,
+    cookie_hash: Option<String>,
 ) -> session::Model {
     session::Model {
         id: id.uuid(),
@@ -152,5 +169,59 @@ pub(crate) fn session_row(
         last_used_at: now.millis(),
         expires_at: ends.millis(),
         revoked_at: None,
+        cookie_hash,
     }
+}
+
+/// A browser's session, as it was found by its cookie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BrowserSession {
+    pub(crate) id: SessionId,
+    pub(crate) user_id: UserId,
+    pub(crate) last_used_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+}
+
+static BROWSER_SESSION: LazyLock<PointQuery> = LazyLock::new(|| {
+    let column = |name: &'static str| Expr::col(Alias::new(name));
+    PointQuery::new(
+        Query::select()
+            .columns(["id", "user_id", "last_used_at", "expires_at"].map(Alias::new))
+            .from(Alias::new("sessions"))
+            .and_where(column("cookie_hash").eq(""))
+            .and_where(column("revoked_at").is_null()),
+    )
+});
+
+/// The session with this cookie, unless it was ended. Whether its time is over the caller has to see.
+pub(crate) async fn find_browser_session(
+    db: &Db,
+    cookie_hash: &str,
+) -> Result<Option<BrowserSession>, DbErr> {
+    let row = db.primary_point(&BROWSER_SESSION, &[cookie_hash.into()]).await?;
+    let read = |row: PointRow| {
+        Ok(BrowserSession {
+            id: row.get::<Uuid>("id")?.into(),
+            user_id: row.get::<Uuid>("user_id")?.into(),
+            last_used_at: Timestamp::from_millis(row.get("last_used_at")?),
+            expires_at: Timestamp::from_millis(row.get("expires_at")?),
+        })
+    };
+    row.map(read).transpose()
+}
+
+/// Gives a browser's session another cookie: the old one opens nothing any more. False if it has ended.
+pub(crate) async fn replace_cookie(
+    connection: &impl ConnectionTrait,
+    session: SessionId,
+    cookie_hash: String,
+) -> Result<bool, DbErr> {
+    let result = session::Entity::update_many()
+        .col_expr(session::Column::CookieHash, cookie_hash.into())
+        .filter(session::Column::Id.eq(session.uuid()))
+        .filter(session::Column::CookieHash.is_not_null())
+        .filter(session::Column::RevokedAt.is_null())
+        .exec(connection)
+        .await?;
+    Ok(result.rows_affected == 1)
 }

@@ -1,6 +1,7 @@
 //! What can be done with accounts.
 
 mod api_keys;
+mod browsers;
 mod introspection;
 mod lockout;
 mod one_time;
@@ -55,6 +56,8 @@ pub struct Accounts {
     pub(crate) keys: Keys,
     /// What the database said of sessions.
     pub(crate) sessions: Arc<Believed<SessionId, Option<Roles>>>,
+    /// What the database said of browsers' cookies, by their hash.
+    browsers: Arc<Believed<String, repo::BrowserSession>>,
     pub(crate) api_keys: ApiKeys,
     pub(crate) services: Services,
     pub(crate) usernames: Usernames,
@@ -90,6 +93,7 @@ impl Accounts {
             clock: platform.clock.clone(),
             keys: Keys::new(platform, Tokens::new(tokens, platform.clock.clone())),
             sessions: Arc::new(Believed::new()),
+            browsers: Arc::new(Believed::new()),
             api_keys: ApiKeys::new(platform),
             services: Services::new(platform),
             usernames: Usernames::new(platform.db.clone()),

@@ -170,6 +170,11 @@ impl Accounts {
             .map_err(|invalid| AccountError::Invalid(Faults::one(field, invalid.code, invalid.message)))
     }
 
+    /// Whether everybody may make an account, not only who was invited.
+    pub(crate) fn is_open(&self) -> bool {
+        self.settings.registration == Registration::Open
+    }
+
     /// Fewest characters of a new password here.
     pub(crate) fn password_min_length(&self) -> usize {
         self.settings.password_min_length

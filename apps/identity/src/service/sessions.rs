@@ -1,5 +1,7 @@
 //! Where somebody is signed in, and ending that.
 
+use std::time::Duration;
+
 use mainstay_core::{Actor, AuditEntry, Page, Paging, Problem, Timestamp, UserId};
 use mainstay_db::WriteUnit;
 use sea_orm::DbErr;
@@ -111,8 +113,11 @@ impl Accounts {
         paging: &Paging<SessionOrder>,
     ) -> Result<Page<Session>, Problem> {
         let now = self.clock.now();
-        let idle = i64::try_from(self.idle().as_millis()).unwrap_or(i64::MAX);
-        let used_since = Timestamp::from_millis(now.millis().saturating_sub(idle));
+        let ago = |idle: Duration| {
+            let idle = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
+            Timestamp::from_millis(now.millis().saturating_sub(idle))
+        };
+        let used_since = repo::UsedSince { tokens: ago(self.idle()), browsers: ago(self.browser_idle()) };
         // What just ended must not be in it: the latest state, whoever asks.
         let page = repo::list_sessions(self.db.primary(), user, now, used_since, paging).await?;
         Ok(page.map(|row| self.session(row)))
@@ -128,7 +133,9 @@ impl Accounts {
             last_used_at,
             expires_at,
             revoked_at: _,
+            cookie_hash,
         } = row;
+        let idle = if cookie_hash.is_some() { self.browser_idle() } else { self.idle() };
         let last_used_at = Timestamp::from_millis(last_used_at);
         Session {
             id: id.into(),
@@ -136,7 +143,7 @@ impl Accounts {
             address,
             created_at: Timestamp::from_millis(created_at),
             last_used_at,
-            expires_at: Timestamp::from_millis(expires_at).min(last_used_at.after(self.idle())),
+            expires_at: Timestamp::from_millis(expires_at).min(last_used_at.after(idle)),
         }
     }
 }

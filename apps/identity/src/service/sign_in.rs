@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_core::{Actor, AuditEntry};
+use mainstay_core::{Actor, AuditEntry, Timestamp};
 use mainstay_db::WriteUnit;
 
 use super::lockout::Guess;
@@ -10,6 +10,7 @@ use super::{Accounts, acting_as, compared, to_the_end, token_hash};
 use crate::domain::{Password, SessionId, User, describe_device};
 use crate::error::AccountError;
 use crate::events::{SessionCreated, SignInMethod};
+use crate::gate::Pass;
 use crate::refresh::RefreshTokens;
 use crate::repo::{self, Credentials};
 
@@ -44,16 +45,52 @@ pub(crate) struct Grant {
     pub(crate) expires_in: u32,
 }
 
+/// Somebody who may be signed in, the transaction for it open.
+struct Proven {
+    unit: WriteUnit,
+    user: User,
+    device: Device,
+    method: SignInMethod,
+    /// Held until the sign-in is written.
+    _inside: Pass,
+}
+
 impl Accounts {
     /// Signs somebody in: a new session and its first tokens. An unknown name, a wrong
     /// password and a switched-off account are one answer in one time. Goes on
     /// when the caller is gone: an attempt that was begun counts.
     pub(crate) async fn login(&self, actor: &Actor, sign_in: SignIn) -> Result<Grant, AccountError> {
         let (accounts, actor) = (self.clone(), actor.clone());
-        to_the_end(async move { accounts.attempt(&actor, sign_in).await }).await
+        to_the_end(async move {
+            let tokens = accounts.keys.fresh().await?;
+            let proven = accounts.attempt(&actor, sign_in).await?;
+            let Proven { unit, user, device, method, _inside } = proven;
+            let (session, refresh_token) = accounts.open_session(&unit, &user, device, method).await?;
+            unit.commit().await?;
+            let access_token = tokens.issue(user.id, session.uuid(), accounts.ids.make(), user.roles)?;
+            Ok(Grant { access_token, refresh_token, expires_in: tokens.lifetime_s() })
+        })
+        .await
     }
 
-    async fn attempt(&self, actor: &Actor, sign_in: SignIn) -> Result<Grant, AccountError> {
+    /// The same for a browser: a new session, whose cookie is its only proof. Gives the cookie's value.
+    pub(crate) async fn login_browser(&self, actor: &Actor, sign_in: SignIn) -> Result<String, AccountError> {
+        let (accounts, actor) = (self.clone(), actor.clone());
+        to_the_end(async move {
+            let proven = accounts.attempt(&actor, sign_in).await?;
+            let Proven { unit, user, device, method, _inside } = proven;
+            let cookie = accounts.new_cookie();
+            let life = Duration::from_secs(accounts.settings.web_session_s);
+            let ends = accounts.clock.now().after(life);
+            let hash = Some(token_hash(&cookie));
+            accounts.insert_session(&unit, &user, device, method, ends, hash).await?;
+            unit.commit().await?;
+            Ok(cookie)
+        })
+        .await
+    }
+
+    async fn attempt(&self, actor: &Actor, sign_in: SignIn) -> Result<Proven, AccountError> {
         let SignIn { name, password, method, device } = sign_in;
         let (name, found) = match name {
             LoginName::Email(email) => {
@@ -74,7 +111,7 @@ impl Accounts {
         let acceptable = found.as_ref().is_some_and(|found| {
             found.user.is_active && (found.user.email_verified || !self.settings.conceal_accounts)
         });
-        let _inside = self.check_guess(actor, &guess, &password, hash, acceptable).await?;
+        let inside = self.check_guess(actor, &guess, &password, hash, acceptable).await?;
         let Some(Credentials { user, password_hash: Some(hash) }) = found else {
             return Err(AccountError::InvalidCredentials);
         };
@@ -86,7 +123,6 @@ impl Accounts {
             true => Some(self.passwords.hash(password.expose()).await?),
             false => None,
         };
-        let tokens = self.keys.fresh().await?;
         let unit = self.db.write(&acting_as(user.id, actor)).await?;
         // The password that was right may have been changed meanwhile, and every session ended: not after this.
         let now_is = repo::hold_credentials(&unit, user.id).await?;
@@ -111,11 +147,7 @@ impl Accounts {
             return Err(AccountError::EmailNotVerified);
         }
         unit.audit(guess.entry("login.succeeded").note("method", method));
-        let (session, refresh_token) = self.open_session(&unit, &user, device, method).await?;
-        unit.commit().await?;
-
-        let access_token = tokens.issue(user.id, session.uuid(), self.ids.make(), user.roles)?;
-        Ok(Grant { access_token, refresh_token, expires_in: tokens.lifetime_s() })
+        Ok(Proven { unit, user, device, method, _inside: inside })
     }
 
     /// A new session of this user with its first refresh token.
@@ -127,8 +159,25 @@ impl Accounts {
         method: SignInMethod,
     ) -> Result<(SessionId, String), AccountError> {
         let now = self.clock.now();
-        let session: SessionId = self.ids.make();
         let ends = now.after(Duration::from_secs(self.settings.session_s));
+        let session = self.insert_session(unit, user, device, method, ends, None).await?;
+        let refresh_token = RefreshTokens::first(&*self.rng);
+        let idle_end = ends.min(now.after(self.idle()));
+        repo::insert_refresh_token(unit, token_hash(&refresh_token), session, now, idle_end).await?;
+        Ok((session, refresh_token))
+    }
+
+    async fn insert_session(
+        &self,
+        unit: &WriteUnit,
+        user: &User,
+        device: Device,
+        method: SignInMethod,
+        ends: Timestamp,
+        cookie_hash: Option<String>,
+    ) -> Result<SessionId, AccountError> {
+        let now = self.clock.now();
+        let session: SessionId = self.ids.make();
         let event = SessionCreated {
             session_id: session,
             user_id: user.id,
@@ -137,15 +186,13 @@ impl Accounts {
             address: device.address.clone(),
             expires_at: ends,
         };
-        let row = repo::session_row(session, user.id, device.user_agent, device.address, now, ends);
+        let row =
+            repo::session_row(session, user.id, device.user_agent, device.address, now, ends, cookie_hash);
         repo::insert_session(unit, row).await?;
-        let refresh_token = RefreshTokens::first(&*self.rng);
-        let idle_end = ends.min(now.after(self.idle()));
-        repo::insert_refresh_token(unit, token_hash(&refresh_token), session, now, idle_end).await?;
         let entry = AuditEntry::new("session.created", format!("session/{session}"));
         unit.audit(entry.set("user_id", user.id).note("method", method).note("device", &event.device));
         unit.emit(&event);
-        Ok((session, refresh_token))
+        Ok(session)
     }
 
     /// How long a session lives without being used.

@@ -4,4 +4,5 @@
 mod audit;
 mod dead_letters;
 mod mailbox;
+mod pages;
 mod support;

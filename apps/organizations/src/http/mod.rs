@@ -20,11 +20,12 @@ use mainstay_http::{ApiRouter, Tag};
 use crate::repo::access::Asker;
 use crate::service::{Tenancy, Who};
 
+pub(crate) const TAG: Tag = Tag {
+    name: "Organizations",
+    about: "Organizations, their websites, who belongs to them and who is invited.",
+};
+
 pub(crate) fn routes() -> ApiRouter<Tenancy> {
-    const TAG: Tag = Tag {
-        name: "Organizations",
-        about: "Organizations, their websites, who belongs to them and who is invited.",
-    };
     let router = organizations::routes(ApiRouter::new(TAG));
     let router = members::routes(router);
     let router = websites::routes(router);
@@ -32,7 +33,7 @@ pub(crate) fn routes() -> ApiRouter<Tenancy> {
 }
 
 /// The one who asks.
-fn who(caller: &Caller) -> Result<Who, Problem> {
+pub(crate) fn who(caller: &Caller) -> Result<Who, Problem> {
     let user = caller.require_user()?;
     let asker = Asker { user_id: user.user_id, is_system_admin: user.roles.grants(Role::Admin) };
     Ok(Who { actor: caller.actor(), asker })

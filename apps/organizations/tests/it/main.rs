@@ -8,6 +8,7 @@ mod invitations;
 mod matrix;
 mod members;
 mod organizations;
+mod pages;
 mod property;
 mod races;
 mod support;

@@ -95,6 +95,7 @@ impl House {
             idempotency: Idempotency::new(db.clone(), &root_key, rng.clone(), &metrics),
             rng,
             metrics: metrics.clone(),
+            error_page: None,
         });
         Node { router: stack.wrap(routes.into_axum()), db, metrics }
     }
