@@ -246,7 +246,9 @@ async fn every_endpoint_has_a_row_and_every_row_an_endpoint() {
 async fn without_a_sign_in_only_an_invitations_own_pages_open() {
     let app = boot().await;
     let mut open = Vec::new();
-    for route in app.contract().routes().iter().filter(|route| route.area == "organizations" && route.documented) {
+    for route in
+        app.contract().routes().iter().filter(|route| route.area == "organizations" && route.documented)
+    {
         let path = route.path.replace(['{', '}'], "");
         let reply = app.anonymous().raw(route.method.clone(), &path, &[], "").await;
         if outcome(&reply) != (401, "unauthenticated") {
