@@ -217,6 +217,11 @@ impl Keys {
             UnitWork::new(async move {
                 repo::delete_retired_keys(unit, now).await?;
                 let rows = repo::list_keys(unit, now).await?;
+                let mut row = row.clone();
+                if rows.is_empty() {
+                    // The first key waits for nobody's copy of the others.
+                    row.active_from = now.millis();
+                }
                 for old in rows {
                     let has_signed = old.active_from <= now.millis();
                     if !has_signed && !at_once {
@@ -229,13 +234,14 @@ impl Keys {
                 }
                 repo::insert_key(unit, row.clone()).await?;
                 let entry = AuditEntry::new("signing_key.rotated", format!("signing_key/{}", row.kid));
-                unit.audit(entry.note("active_from", active_from).note("revoked_old", rotation.revoke));
-                Ok(())
+                let from = Timestamp::from_millis(row.active_from);
+                unit.audit(entry.note("active_from", from).note("revoked_old", rotation.revoke));
+                Ok(row)
             })
         });
-        rotate.await?;
+        let row = rotate.await?;
         self.0.known.store(i64::MIN, Ordering::Release);
-        Ok(info(row))
+        Ok(info(&row))
     }
 
     /// Every key that counts, the one that signs last first.
