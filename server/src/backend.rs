@@ -20,7 +20,7 @@ use mainstay_http::{
 use mainstay_mail::{Letterhead, MailSettings, Mails, MailsOptions};
 use mainstay_telemetry::{Metrics, TelemetrySettings};
 
-use crate::config::{self, Config, RootSettings};
+use crate::config::{self, Config, RedisSettings, RootSettings};
 
 /// A section of the configuration: its name, what it is about, its keys.
 pub(crate) type SectionInfo = (&'static str, &'static str, Vec<KeyInfo>);
@@ -40,6 +40,7 @@ pub struct Backend {
     pub(crate) database: DatabaseSettings,
     pub(crate) events: EventsSettings,
     pub(crate) mail: MailSettings,
+    pub(crate) redis: RedisSettings,
     pub(crate) drain: Drain,
     apps: Vec<Box<dyn App>>,
 }
@@ -83,6 +84,7 @@ impl Backend {
         let mut database = DatabaseSettings::load(&mut sources);
         let telemetry = TelemetrySettings::load(&mut sources);
         let events = EventsSettings::load(&mut sources);
+        let redis = RedisSettings::load(&mut sources);
         http.check(&mut sources);
         if root.environment == Environment::Production && !http.is_tls() {
             sources.fault("http.public_url must be set and begin with https:// in production");
@@ -140,6 +142,7 @@ impl Backend {
             database,
             events,
             mail: mail_settings,
+            redis,
             drain: Drain::new(),
             apps: Vec::new(),
         })
@@ -180,6 +183,7 @@ impl Backend {
             (TelemetrySettings::NAME, TelemetrySettings::DOC, TelemetrySettings::keys()),
             (EventsSettings::NAME, EventsSettings::DOC, EventsSettings::keys()),
             (MailSettings::NAME, MailSettings::DOC, MailSettings::keys()),
+            (RedisSettings::NAME, RedisSettings::DOC, RedisSettings::keys()),
         ];
         let (sources, sections, shown) = self.platform.take_settings();
         let environment = mainstay_core::settings::Setting::show(&self.platform.environment);
@@ -190,6 +194,7 @@ impl Backend {
         values.extend(self.telemetry.show());
         values.extend(self.events.show());
         values.extend(self.mail.show());
+        values.extend(self.redis.show());
         values.extend(shown);
         Described { sections: own.into_iter().chain(sections).collect(), values, verdict: sources.finish() }
     }

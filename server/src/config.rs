@@ -21,6 +21,18 @@ mainstay_core::settings! {
     }
 }
 
+mainstay_core::settings! {
+    /// Redis: what several nodes share besides the database. Limits count there and the cache has its second
+    /// level there.
+    pub struct RedisSettings in "redis" {
+        /// `redis://[[user]:password@]host[:port][/database]`. Unset: each node counts and caches for itself, which
+        /// is right for one node.
+        url: Option<secrecy::SecretString> = None, env "REDIS_URL";
+        /// What the names of all keys begin with. Deployments that share one Redis need one each.
+        prefix: String = "mainstay".to_owned();
+    }
+}
+
 /// Where settings come from, before they are read.
 #[derive(Debug, Default)]
 pub struct Config {
