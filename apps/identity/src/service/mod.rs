@@ -13,6 +13,7 @@ mod services;
 mod sessions;
 mod sign_in;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,9 +48,21 @@ pub(crate) use services::{MadeService, Services};
 pub(crate) use sessions::Logout;
 pub(crate) use sign_in::{Device, Grant, LoginName, SignIn};
 
-/// The service of accounts. Cheap to clone.
+/// The service of accounts. Cheap to clone: a router clones its state several times a request.
 #[derive(Clone, Debug)]
-pub struct Accounts {
+pub struct Accounts(Arc<Parts>);
+
+impl Deref for Accounts {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// What [`Accounts`] is made of.
+#[derive(Debug)]
+pub struct Parts {
     pub(crate) db: Db,
     pub(crate) clock: Arc<dyn Clock>,
     /// The keys that sign access tokens, and what reads them.
@@ -88,7 +101,7 @@ impl Accounts {
             audience: settings.audience.clone(),
             lifetime_s: settings.access_token_s,
         };
-        Self {
+        Self(Arc::new(Parts {
             db: platform.db.clone(),
             clock: platform.clock.clone(),
             keys: Keys::new(platform, Tokens::new(tokens, platform.clock.clone())),
@@ -106,7 +119,7 @@ impl Accounts {
             refresh_tokens: RefreshTokens::new(&platform.root_key),
             settings: Arc::new(settings),
             public_url: platform.public_url.as_str().into(),
-        }
+        }))
     }
 
     /// Loads the signing keys, making the first; tells how to make the first
