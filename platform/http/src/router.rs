@@ -59,7 +59,9 @@ pub struct RouteInfo {
 /// The rule is not only recorded: it is checked before the handler runs.
 pub struct ApiRouter<S = ()> {
     tag: Tag,
-    router: axum::Router<S>,
+    /// Each path with its methods, put together at the very end: nested routers would cost every
+    /// request a look at each of their prefixes.
+    methods: Vec<(String, MethodRouter<S>)>,
     routes: Vec<RouteInfo>,
     operations: Vec<Operation>,
     schemas: Vec<(String, Value)>,
@@ -77,13 +79,7 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
     /// A router without routes, whose operations stand under `tag`.
     #[must_use]
     pub fn new(tag: Tag) -> Self {
-        Self {
-            tag,
-            router: axum::Router::new(),
-            routes: Vec::new(),
-            operations: Vec::new(),
-            schemas: Vec::new(),
-        }
+        Self { tag, methods: Vec::new(), routes: Vec::new(), operations: Vec::new(), schemas: Vec::new() }
     }
 
     /// Adds the route of one handler: `route(routes!(get_book), Access::Public, &[&BOOK_NOT_FOUND])`.
@@ -119,7 +115,7 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
         self.operations.push(Operation { path: path.to_owned(), method, value });
         let schema = |(name, schema)| (name, serde_json::to_value(schema).expect("schemas serialize"));
         self.schemas.extend(schemas.into_iter().map(schema));
-        self.router = self.router.route(path, guarded(methods, access, self.tag, false));
+        self.methods.push((path.to_owned(), guarded(methods, access, self.tag, false)));
         self
     }
 
@@ -135,7 +131,7 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
             documented: false,
             by_cookie: false,
         });
-        self.router = self.router.route(path, guarded(methods, access, self.tag, false));
+        self.methods.push((path.to_owned(), guarded(methods, access, self.tag, false)));
         self
     }
 
@@ -152,15 +148,18 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
             documented: false,
             by_cookie: true,
         });
-        self.router = self.router.route(path, guarded(methods, access, self.tag, true));
+        self.methods.push((path.to_owned(), guarded(methods, access, self.tag, true)));
         self
     }
 
     /// Gives the handlers their state.
     #[must_use]
     pub fn with_state(self, state: S) -> ApiRouter {
-        let Self { tag, router, routes, operations, schemas } = self;
-        ApiRouter { tag, router: router.with_state(state), routes, operations, schemas }
+        let Self { tag, methods, routes, operations, schemas } = self;
+        let with_state =
+            |(path, methods): (String, MethodRouter<S>)| (path, methods.with_state(state.clone()));
+        let methods = methods.into_iter().map(with_state).collect();
+        ApiRouter { tag, methods, routes, operations, schemas }
     }
 }
 
@@ -174,12 +173,9 @@ impl ApiRouter {
     /// The same routes under a prefix.
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
-        if self.routes.is_empty() {
-            return self;
-        }
+        self.methods.iter_mut().for_each(|(path, _)| path.insert_str(0, prefix));
         self.routes.iter_mut().for_each(|route| route.path.insert_str(0, prefix));
         self.operations.iter_mut().for_each(|operation| operation.path.insert_str(0, prefix));
-        self.router = axum::Router::new().nest(prefix, self.router);
         self
     }
 
@@ -203,7 +199,9 @@ impl ApiRouter {
 
     /// The router itself, for the [`Stack`](crate::Stack).
     pub fn into_axum(self) -> axum::Router {
-        self.router
+        self.methods
+            .into_iter()
+            .fold(axum::Router::new(), |router, (path, methods)| router.route(&path, methods))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, MatchedPath, OriginalUri, Request};
+use axum::extract::{FromRequest, MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use mainstay_auth::Caller;
 use mainstay_core::input::{self, Input};
@@ -69,8 +69,7 @@ impl<S: Send + Sync, T: Input> FromRequest<S> for Idempotent<T> {
         if key.is_none() && context.shared.require_idempotency_key {
             return Err(IDEMPOTENCY_KEY_REQUIRED.because("Send an Idempotency-Key with this request."));
         }
-        // Inside of a nested router the request's own address has lost its beginning.
-        let uri = extensions.get::<OriginalUri>().map_or_else(|| request.uri().clone(), |uri| uri.0.clone());
+        let uri = request.uri().clone();
         let route = extensions.get::<MatchedPath>().cloned();
         let method = request.method().clone();
         let actor = caller.actor();
