@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod admit;
+mod compress;
 mod conditional;
 mod context;
 pub mod cookies;

@@ -214,7 +214,12 @@ async fn text_is_compressed_and_what_is_compressed_already_is_not() {
     assert_eq!(brotli.header("content-encoding"), "br");
     assert!(brotli.bytes.len() < 1000 && brotli.header("vary").contains("accept-encoding"));
     assert_eq!(ask("text_plain", "gzip").await.header("content-encoding"), "gzip");
-    assert_eq!(ask("text_plain", "identity").await.header("content-encoding"), "");
+    for plain in ["identity", "zstd", "gzip;q=0, identity;q=0"] {
+        let plain = ask("text_plain", plain).await;
+        assert_eq!((plain.status.as_u16(), plain.header("content-encoding")), (200, ""));
+        // A cache that keeps it must not give it to everybody.
+        assert_eq!(plain.header("vary"), "accept-encoding");
+    }
     for kind in ["image_png", "application_zip", "application_pdf", "video_mp4"] {
         assert_eq!(ask(kind, "gzip, br").await.header("content-encoding"), "", "{kind}");
     }
