@@ -176,6 +176,7 @@ impl<T: Setting> Setting for Vec<T> {
     fn show(&self) -> String {
         format!("[{}]", self.iter().map(T::show).collect::<Vec<_>>().join(", "))
     }
+    const SECRET: bool = T::SECRET;
 }
 
 /// Declares a setting whose values are a few words.

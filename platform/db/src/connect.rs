@@ -19,6 +19,7 @@ use sqlx::{Connection as _, PgPool, SqlitePool};
 
 use crate::error::is_retryable;
 use crate::point::{PointQuery, PointRow, PostgresReader, SqliteReader};
+use crate::replica::{ReadCounts, Reader, ReplicaStatus, Replicas};
 use crate::{DatabaseSettings, Dialect, Signals, UnitWork, WriteUnit};
 
 /// What a [`Db`] is built from.
@@ -41,6 +42,11 @@ pub struct Db(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     reader: DatabaseConnection,
+    /// Leads to the primary.
+    present: Reader,
+    /// Each leads to one replica.
+    replicated: Vec<Reader>,
+    replicas: Option<Arc<Replicas>>,
     writer: DatabaseConnection,
     point: PointReader,
     dialect: Dialect,
@@ -54,7 +60,7 @@ struct Inner {
 #[derive(Debug)]
 enum PointReader {
     Sqlite(SqliteReader),
-    Postgres(Box<PostgresReader>),
+    Postgres(Arc<PostgresReader>),
 }
 
 /// How often a unit is tried before its conflict is the caller's.
@@ -76,14 +82,16 @@ impl Db {
             Histogram::new(latency_buckets()),
         );
         let slow = Duration::from_millis(settings.slow_query_ms);
+        let counts = ReadCounts::new(&metrics, !settings.replica_urls.is_empty());
+        let mut replicas = None;
         let (mut reader, mut writer, dialect, point, signals) = if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url).map_err(|error| refused(&error))?;
             let (reader, writer) = sqlite_pools(&options, &settings).map_err(|error| refused(&error))?;
             pool_metrics(&metrics, {
                 let (reader, writer) = (reader.clone(), writer.clone());
                 move || {
-                    [("read", reader.size(), reader.num_idle()), ("write", writer.size(), writer.num_idle())]
-                        .to_vec()
+                    let read = ("read".to_owned(), reader.size(), reader.num_idle());
+                    vec![read, ("write".to_owned(), writer.size(), writer.num_idle())]
                 }
             });
             let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool;
@@ -92,24 +100,44 @@ impl Db {
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(url).map_err(|error| refused(&error))?;
             let options = postgres_options(options, &settings);
-            let (for_points, others) = shares(settings.max_connections);
+            let (for_points, others) = shares(settings.max_connections, settings.write_connections);
             let patience = Duration::from_secs(settings.acquire_timeout_s);
-            let point =
-                PostgresReader::new(options.clone(), for_points as usize, patience, times.clone(), slow);
+            let point = Arc::new(PostgresReader::new(
+                options.clone(),
+                for_points as usize,
+                patience,
+                times.clone(),
+                slow,
+            ));
             let signals = Signals::shared(options.clone());
-            let pool = postgres_pool(options, others, patience);
+            let opened = Replicas::open(&settings, &options, &metrics, &times, &counts)?;
+            replicas = opened.map(Arc::new);
+            let reader = postgres_pool(options.clone(), others, patience);
+            let writer = (settings.write_connections > 0)
+                .then(|| postgres_pool(options, settings.write_connections, patience));
             pool_metrics(&metrics, {
-                let pool = pool.clone();
-                move || vec![("primary", pool.size(), pool.num_idle())]
+                let (reader, writer) = (reader.clone(), writer.clone());
+                let (point, replicas) = (point.clone(), replicas.clone());
+                move || {
+                    let (size, idle) = point.connections();
+                    let mut pools = vec![("primary_point".to_owned(), size, idle)];
+                    let mut add = |role: &str, pool: &PgPool| {
+                        pools.push((role.to_owned(), pool.size(), pool.num_idle()));
+                    };
+                    match &writer {
+                        None => add("primary", &reader),
+                        Some(writer) => {
+                            add("primary_read", &reader);
+                            add("primary_write", writer);
+                        }
+                    }
+                    pools.extend(replicas.iter().flat_map(|replicas| replicas.pools()));
+                    pools
+                }
             });
-            let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-            (
-                connection.clone(),
-                connection,
-                Dialect::Postgres,
-                PointReader::Postgres(Box::new(point)),
-                signals,
-            )
+            let writer = writer.unwrap_or_else(|| reader.clone());
+            let connection = SqlxPostgresConnector::from_sqlx_postgres_pool;
+            (connection(reader), connection(writer), Dialect::Postgres, PointReader::Postgres(point), signals)
         } else {
             return Err(refused(&"must begin with sqlite:// or postgres://"));
         };
@@ -121,7 +149,7 @@ impl Db {
             "Transactions run again after a conflict",
             Counter::default(),
         );
-        for connection in [&mut reader, &mut writer] {
+        let observe = |connection: &mut DatabaseConnection| {
             let (times, failed) = (times.clone(), failed.clone());
             connection.set_metric_callback(move |query| {
                 times.observe(query.elapsed.as_secs_f64());
@@ -137,9 +165,28 @@ impl Db {
                     );
                 }
             });
-        }
+        };
+        observe(&mut reader);
+        observe(&mut writer);
+        let lead = |replica| Reader::new(reader.clone(), replica, counts.clone());
+        let present = lead(None);
+        let replicated = replicas.iter().flat_map(|replicas| replicas.connections(observe));
+        let replicated = replicated.map(|(connection, replica)| lead(Some((connection, replica)))).collect();
         let ids = Ids::new(clock.clone(), rng.clone());
-        Ok(Self(Arc::new(Inner { reader, writer, point, dialect, clock, rng, ids, signals, retries })))
+        Ok(Self(Arc::new(Inner {
+            reader,
+            present,
+            replicated,
+            replicas,
+            writer,
+            point,
+            dialect,
+            clock,
+            rng,
+            ids,
+            signals,
+            retries,
+        })))
     }
 
     /// Which database it is.
@@ -166,11 +213,23 @@ impl Db {
         &self.0.signals
     }
 
-    /// For queries on behalf of `actor`, who sees what they wrote themselves. It
-    /// may be answered by a replica once there are any.
+    /// Takes part in what the nodes on this database do together, from now on: they wake each
+    /// other, and reads may go to replicas. A command that runs once needs neither. Does
+    /// nothing the second time.
+    pub fn join_nodes(&self) {
+        self.0.signals.share();
+        if let Some(replicas) = &self.0.replicas {
+            replicas.start();
+        }
+    }
+
+    /// For queries on behalf of `actor`, who sees what they wrote themselves, on whatever
+    /// node. It may lead to a replica, where others' changes show up to
+    /// `database.replica_max_lag_ms` later: what decides something asks [`Db::primary`].
     #[must_use]
-    pub fn read(&self, _actor: &Actor) -> &DatabaseConnection {
-        &self.0.reader
+    pub fn read(&self, actor: &Actor) -> &Reader {
+        let chosen = self.0.replicas.as_ref().and_then(|replicas| replicas.choose(actor));
+        chosen.and_then(|index| self.0.replicated.get(index)).unwrap_or(&self.0.present)
     }
 
     /// For queries that must see the latest committed state, whoever asks:
@@ -189,10 +248,16 @@ impl Db {
     /// If the database fails, or `values` are not as many as the query has places.
     pub async fn point(
         &self,
-        _actor: &Actor,
+        actor: &Actor,
         query: &'static PointQuery,
         values: &[Value],
     ) -> Result<Option<PointRow>, DbErr> {
+        if let Some(replicas) = &self.0.replicas
+            && let Some(index) = replicas.choose(actor)
+            && let Some(answer) = replicas.point(index, query, values).await
+        {
+            return answer;
+        }
         self.primary_point(query, values).await
     }
 
@@ -319,9 +384,39 @@ impl Db {
         row.try_get_by_index::<String>(0)
     }
 
+    /// The replicas, as far as they are known. Empty where there are none.
+    #[must_use]
+    pub fn replicas(&self) -> Vec<ReplicaStatus> {
+        self.0.replicas.as_ref().map(|replicas| replicas.statuses()).unwrap_or_default()
+    }
+
+    /// Asks each replica now, for `doctor`: where it is, and how long it took to replay what the
+    /// primary had when the question began, or what is wrong with it.
+    pub async fn check_replicas(&self) -> Vec<(String, Result<Duration, String>)> {
+        match &self.0.replicas {
+            Some(replicas) => replicas.check().await,
+            None => Vec::new(),
+        }
+    }
+
+    pub(crate) fn writes(&self, actor: &Actor) {
+        if let Some(replicas) = &self.0.replicas {
+            replicas.writes(actor);
+        }
+    }
+
+    pub(crate) async fn wrote(&self, actor: &Actor) {
+        if let Some(replicas) = &self.0.replicas {
+            replicas.wrote(actor).await;
+        }
+    }
+
     /// Closes every connection, after what they are doing.
     pub async fn close(&self) {
         self.0.signals.close();
+        if let Some(replicas) = &self.0.replicas {
+            replicas.close().await;
+        }
         match &self.0.point {
             PointReader::Sqlite(reader) => reader.close(),
             PointReader::Postgres(reader) => reader.close(),
@@ -392,7 +487,7 @@ fn cores() -> u32 {
     std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX / 2))
 }
 
-fn postgres_options(options: PgConnectOptions, settings: &DatabaseSettings) -> PgConnectOptions {
+pub(crate) fn postgres_options(options: PgConnectOptions, settings: &DatabaseSettings) -> PgConnectOptions {
     let millis = |seconds: u64| (seconds * 1000).to_string();
     options.application_name("mainstay").options([
         ("statement_timeout", millis(settings.statement_timeout_s)),
@@ -401,13 +496,13 @@ fn postgres_options(options: PgConnectOptions, settings: &DatabaseSettings) -> P
     ])
 }
 
-/// How many connections are for point reads, and how many for everything else.
-fn shares(all: u32) -> (u32, u32) {
+/// How many connections are for point reads, and how many for everything else, of `all` without those for `writes` alone.
+pub(crate) fn shares(all: u32, writes: u32) -> (u32, u32) {
     let for_points = (all / 4).clamp(1, 2 * cores());
-    (for_points, all.saturating_sub(for_points).max(1))
+    (for_points, all.saturating_sub(for_points + writes).max(1))
 }
 
-fn postgres_pool(options: PgConnectOptions, most: u32, patience: Duration) -> PgPool {
+pub(crate) fn postgres_pool(options: PgConnectOptions, most: u32, patience: Duration) -> PgPool {
     PoolOptions::new()
         .max_connections(most)
         .acquire_timeout(patience)
@@ -429,15 +524,18 @@ fn postgres_pool(options: PgConnectOptions, most: u32, patience: Duration) -> Pg
 }
 
 /// Size and idle connections of each pool, by name.
-type PoolSizes = Vec<(&'static str, u32, usize)>;
+type PoolSizes = Vec<(String, u32, usize)>;
 
 fn pool_metrics(metrics: &Metrics, read: impl Fn() -> PoolSizes + Send + Sync + 'static) {
     use mainstay_telemetry::prometheus_client::metrics::family::Family;
-    type Gauges = Family<[(&'static str, &'static str); 2], Gauge>;
+    type Gauges = Family<[(&'static str, String); 2], Gauge>;
     let gauges = metrics.register("db_pool_connections", "Connections of a pool by state", Gauges::default());
     metrics.before_render(move || {
         for (pool, size, idle) in read() {
-            let set = |state, value| gauges.get_or_create(&[("pool", pool), ("state", state)]).set(value);
+            let set = |state, value| {
+                let labels = [("pool", pool.clone()), ("state", String::from(state))];
+                gauges.get_or_create(&labels).set(value);
+            };
             set("idle", i64::try_from(idle).unwrap_or(0));
             set("busy", i64::from(size) - i64::try_from(idle).unwrap_or(0));
         }

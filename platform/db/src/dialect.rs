@@ -124,6 +124,28 @@ pub(crate) const PG_CHANNEL: &str = "mainstay";
 /// Wakes the other nodes: the first value is the channel, the second whom and by whom.
 pub(crate) const PG_NOTIFY: &str = "SELECT pg_notify($1, $2)";
 
+/// The channel on which nodes that read from replicas tell each other who wrote.
+pub(crate) const PG_REPLICA_CHANNEL: &str = "mainstay_replicas";
+
+/// How far the log of a primary reaches: whatever was committed and answered before is in it.
+/// Where a commit waits for no disk, that is what was written to memory.
+pub(crate) const PG_PRIMARY_PLACE: &str = "SELECT pg_is_in_recovery() AS in_recovery, \
+     CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_wal_lsn_diff(\
+     CASE WHEN current_setting('synchronous_commit') = 'off' THEN pg_current_wal_insert_lsn() \
+     ELSE pg_current_wal_flush_lsn() END, '0/0')::bigint END AS lsn, system_identifier AS system, \
+     CASE WHEN pg_is_in_recovery() THEN 0 ELSE \
+     ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END AS timeline, \
+     current_database()::text AS database FROM pg_control_system()";
+
+/// How far a replica has replayed it, and of which history. The receiver knows its timeline at once
+/// but is shown to monitoring roles only; the control file knows it after the next checkpoint.
+pub(crate) const PG_REPLICA_PLACE: &str = "SELECT pg_is_in_recovery() AS in_recovery, \
+     pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint AS lsn, system_identifier AS system, \
+     GREATEST((SELECT timeline_id FROM pg_control_checkpoint()), \
+     (SELECT min_recovery_end_timeline FROM pg_control_recovery()), \
+     (SELECT received_tli FROM pg_stat_wal_receiver)) AS timeline, \
+     current_database()::text AS database FROM pg_control_system()";
+
 /// A query with a row if the table exists.
 pub(crate) fn has_table(dialect: Dialect, table: &'static str) -> String {
     match dialect {

@@ -41,6 +41,21 @@ pub(crate) fn is_retryable(error: &DbErr) -> bool {
     matches!(code(error).as_deref(), Some("40001" | "40P01" | "5" | "517" | "261"))
 }
 
+/// Whether the statement took too long. PostgreSQL says the same (57014) of one that somebody cancelled.
+pub(crate) fn is_timeout(error: &DbErr) -> bool {
+    code(error).as_deref() == Some("57014")
+}
+
+/// Whether the connection broke, or the server ends or refuses all of them.
+pub(crate) fn is_connection_lost(error: &DbErr) -> bool {
+    let broken = matches!(
+        driver_error(error),
+        Some(sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_))
+    );
+    // 57P04: the database was dropped, of all on that server this one.
+    broken || code(error).is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
+}
+
 /// How an error of the database reaches a client.
 pub trait DbProblem {
     /// 503 if the database is away, busy or too slow; 500 for everything else.

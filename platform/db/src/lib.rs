@@ -6,6 +6,7 @@ mod error;
 pub mod migrate;
 mod page;
 mod point;
+mod replica;
 mod settings;
 mod signal;
 #[cfg(feature = "testing")]
@@ -19,6 +20,7 @@ pub use error::{DbProblem, unique_violation};
 pub use migrate::{Migration, Migrator, Steps};
 pub use page::page;
 pub use point::{PointQuery, PointRow, PointValue};
+pub use replica::{Reader, ReplicaState, ReplicaStatus};
 pub use settings::{DatabaseSettings, MigrateOnStart};
 pub use signal::{Listener, Signals};
 pub use unit::{UnitWork, WriteUnit};

@@ -240,6 +240,7 @@ fn parameter(value: &Value) -> Result<ToSqlOutput<'_>, DbErr> {
 /// A few connections to PostgreSQL for point reads.
 pub(crate) struct PostgresReader {
     options: PgConnectOptions,
+    most: usize,
     permits: Semaphore,
     idle: Mutex<Vec<(PgConnection, Instant)>>,
     patience: Duration,
@@ -255,11 +256,18 @@ impl PostgresReader {
         times: Histogram,
         slow: Duration,
     ) -> Self {
-        Self { options, permits: Semaphore::new(most), idle: Mutex::default(), patience, times, slow }
+        Self { options, most, permits: Semaphore::new(most), idle: Mutex::default(), patience, times, slow }
     }
 
     pub(crate) fn close(&self) {
         self.idle().clear();
+    }
+
+    /// How many connections there are, and how many of them rest.
+    pub(crate) fn connections(&self) -> (u32, usize) {
+        let idle = self.idle().len();
+        let busy = self.most.saturating_sub(self.permits.available_permits());
+        (u32::try_from(busy + idle).unwrap_or(u32::MAX), idle)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(PgConnection, Instant)>> {

@@ -60,7 +60,8 @@ impl WriteUnit {
         self.trail.lock().unwrap_or_else(PoisonError::into_inner).wake(topic);
     }
 
-    /// Makes it all happen: the rows, the events and the audit entries.
+    /// Makes it all happen: the rows, the events and the audit entries. Where there are
+    /// read replicas, it returns once every node knows that the actor wrote.
     ///
     /// # Errors
     /// If the database refuses; then nothing happened, unless the connection
@@ -71,9 +72,14 @@ impl WriteUnit {
         // Last before the commit, when the rows that the change locks are locked: events about one subject
         // are numbered in the order of the changes.
         let topics = trail.write(&transaction, &actor, db.clock(), db.ids()).await?;
-        transaction.commit().await?;
-        topics.into_iter().for_each(|topic| db.signals().wake(topic));
-        Ok(())
+        db.writes(&actor);
+        let outcome = transaction.commit().await;
+        if outcome.is_ok() {
+            topics.into_iter().for_each(|topic| db.signals().wake(topic));
+        }
+        // Also where the outcome is not known. Returns when no replica can hide it from the actor.
+        db.wrote(&actor).await;
+        outcome
     }
 
     /// Gives it up. Dropping does the same, a moment later.

@@ -4,6 +4,7 @@
 
 mod migrations;
 mod point;
+mod replicas;
 mod signals;
 mod trail;
 mod units;
