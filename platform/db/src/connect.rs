@@ -225,7 +225,8 @@ impl Db {
 
     /// For queries on behalf of `actor`, who sees what they wrote themselves, on whatever
     /// node. It may lead to a replica, where others' changes show up to
-    /// `database.replica_max_lag_ms` later: what decides something asks [`Db::primary`].
+    /// `database.replica_max_lag_ms` later: what decides something asks [`Db::primary`]. The
+    /// system's own reads never lead to one.
     #[must_use]
     pub fn read(&self, actor: &Actor) -> &Reader {
         let chosen = self.0.replicas.as_ref().and_then(|replicas| replicas.choose(actor));

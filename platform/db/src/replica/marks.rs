@@ -41,8 +41,8 @@ const MOST_KEYS: usize = 300;
 pub(crate) struct Key(u64);
 
 impl Key {
-    /// Whom a write of `actor` is remembered for: the person, the program or the part of the
-    /// system; for somebody without a sign-in the address (of IPv6 the network), which is all
+    /// Whom a write of `actor` is remembered for: the person or the program (the system's own reads
+    /// need no mark, they go to the primary); for somebody without a sign-in the address (of IPv6 the network), which is all
     /// that is known of them.
     pub(crate) fn of(actor: &Actor) -> Self {
         match actor.kind {

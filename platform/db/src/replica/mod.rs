@@ -61,6 +61,8 @@ pub(crate) struct ReadCounts {
     replica: Counter,
     /// To the primary, after a replica failed.
     fallback: Counter,
+    /// To the primary: it is the system's own work.
+    internal: Counter,
     /// To the primary: the caller wrote lately.
     wrote: Counter,
     /// To the primary: this node can't know who wrote lately.
@@ -81,6 +83,7 @@ impl ReadCounts {
         Self {
             replica: counter("replica", "fresh"),
             fallback: counter("primary", "replica_failed"),
+            internal: counter("primary", "internal"),
             wrote: counter("primary", "wrote_lately"),
             uninformed: counter("primary", "not_informed"),
             none: counter("primary", "no_fresh_replica"),
@@ -279,6 +282,11 @@ impl Replicas {
 
     /// Which replica may answer `actor`, if any.
     pub(crate) fn choose(&self, actor: &Actor) -> Option<usize> {
+        if matches!(actor.kind, ActorKind::System(_)) {
+            // Consumers and jobs follow up what somebody else wrote a moment ago, and decide.
+            self.counts.internal.inc();
+            return None;
+        }
         let now = Instant::now();
         let keys = Key::seen_by(actor);
         if !self.marks.is_informed(now) {
@@ -320,6 +328,9 @@ impl Replicas {
 
     /// `actor` is about to commit: from here on their reads go to the primary.
     pub(crate) fn writes(&self, actor: &Actor) {
+        if matches!(actor.kind, ActorKind::System(_)) {
+            return;
+        }
         self.marks.wrote(&[Key::of(actor)], Instant::now());
     }
 
@@ -327,6 +338,10 @@ impl Replicas {
     /// replica that does not contain it: as soon as every node knows, and at the latest when
     /// every replica in use contains it.
     pub(crate) async fn wrote(&self, actor: &Actor) {
+        if matches!(actor.kind, ActorKind::System(_)) {
+            // Its reads never go to a replica.
+            return;
+        }
         let now = Instant::now();
         let key = Key::of(actor);
         self.marks.wrote(&[key], now);
@@ -336,10 +351,6 @@ impl Replicas {
         let mut confirmations = self.marks.confirmations();
         let Some(announcement) = self.marks.announce(key, now) else { return };
         self.courier.hurry();
-        if matches!(actor.kind, ActorKind::System(_)) {
-            // Nobody waits for an answer to ask another node with.
-            return;
-        }
         let confirmed = async {
             while !self.marks.is_confirmed(&announcement) {
                 if confirmations.changed().await.is_err() {
