@@ -55,7 +55,7 @@ impl App for Library {
         const BOOKS: usize = 3_000;
         async {
             let actor = Actor::system("library demo");
-            if !self.books.is_empty(&actor).await? {
+            if !self.books.is_empty().await? {
                 return Ok(Vec::new());
             }
             let books: Vec<NewBook> = demo::books(BOOKS).map(NewBook::from).collect();

@@ -60,9 +60,10 @@ impl Tenancy {
         paging: &Paging<OrganizationOrder>,
     ) -> Result<Page<Standing<Organization>>, OrganizationError> {
         let own = OwnAccess::of(who.asker.user_id);
-        let page = organizations::list_own(self.db.read(&who.actor), own, paging).await?;
+        // Who is a member decides what is shown: a replica may not know of a removal yet.
+        let page = organizations::list_own(self.db.primary(), own, paging).await?;
         let ids: Vec<_> = page.items.iter().map(|organization| organization.id).collect();
-        let roles = organizations::own_roles(self.db.read(&who.actor), own, &ids).await?;
+        let roles = organizations::own_roles(self.db.primary(), own, &ids).await?;
         Ok(page.map(|of| Standing { role: roles.get(&of.id).copied(), of }))
     }
 

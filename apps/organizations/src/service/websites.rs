@@ -68,10 +68,8 @@ impl Tenancy {
         let access = access::organization(primary, who.asker, organization_id, Action::ListWebsites).await?;
         self.note_reading(who, &access, "websites").await?;
         let page = websites::list(self.db.read(&who.actor), &access, paging).await?;
-        let own: HashMap<_, _> = members::website_roles(self.db.read(&who.actor), &access, who.asker.user_id)
-            .await?
-            .into_iter()
-            .collect();
+        let own: HashMap<_, _> =
+            members::website_roles(primary, &access, who.asker.user_id).await?.into_iter().collect();
         Ok(page.map(|of| Standing { role: access.role().max(own.get(&of.id).copied()), of }))
     }
 
