@@ -10,7 +10,7 @@ use mainstay_auth::Passwords;
 use mainstay_core::seal::RootKey;
 use mainstay_core::settings::{KeyInfo, Section, SettingsError, expose};
 use mainstay_core::{Clock, OsRng, ProblemKind, Rng, SystemClock};
-use mainstay_db::{DatabaseSettings, Db, DbOptions, Migration, Migrator};
+use mainstay_db::{DatabaseSettings, Db, DbOptions, Migration, Migrator, ReplicaState, ReplicaStatus};
 use mainstay_events::{Events, EventsOptions, EventsSettings, Job, Next, Schedule, Worker};
 use mainstay_http::purge_idempotency_keys;
 use mainstay_http::server::Drain;
@@ -86,6 +86,7 @@ impl Backend {
         let events = EventsSettings::load(&mut sources);
         let redis = RedisSettings::load(&mut sources);
         http.check(&mut sources);
+        database.check(&mut sources);
         if root.environment == Environment::Production && !http.is_tls() {
             sources.fault("http.public_url must be set and begin with https:// in production");
         }
@@ -345,7 +346,12 @@ impl Backend {
 
     fn probes(&self) -> Vec<Probe> {
         let db = self.platform.db.clone();
-        vec![Probe::new("database", move || {
+        let replicas = (!db.replicas().is_empty()).then(|| {
+            let db = db.clone();
+            // Without them the primary answers: the server is as ready as ever.
+            Probe::note("replicas", move || std::future::ready(describe(&db.replicas())))
+        });
+        let database = Probe::new("database", move || {
             let db = db.clone();
             async move {
                 // Which error it is stands in the log; whoever asks here may be anybody.
@@ -354,8 +360,17 @@ impl Backend {
                     "does not answer".to_owned()
                 })
             }
-        })]
+        });
+        [database].into_iter().chain(replicas).collect()
     }
+}
+
+/// `ok`, or which replica is out. By number: where they are is nobody's business.
+fn describe(replicas: &[ReplicaStatus]) -> String {
+    let out = replicas.iter().filter(|replica| replica.state != ReplicaState::InUse);
+    let out: Vec<_> =
+        out.map(|replica| format!("replica {} is {}", replica.number, replica.state.as_str())).collect();
+    if out.is_empty() { "ok".to_owned() } else { format!("out of use: {}", out.join(", ")) }
 }
 
 impl fmt::Debug for Backend {

@@ -111,7 +111,7 @@ impl Events {
     #[must_use]
     pub fn start(self) -> Running {
         let Self { db, leases, poll, workers } = self;
-        db.signals().share();
+        db.join_nodes();
         worker::start(workers, &db, leases, poll)
     }
 

@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use mainstay_auth::Access;
 use mainstay_core::ProblemKind;
@@ -22,7 +23,8 @@ use utoipa_axum::routes;
 use crate::server::Drain;
 use crate::{ApiRouter, OpenApi, Tag, docs};
 
-type Check = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+/// Says how the part is: an error if the server can't do without it.
+type Check = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
 
 /// A part that must work for the server to be ready.
 #[derive(Clone)]
@@ -38,7 +40,18 @@ impl Probe {
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        Self { name, check: Arc::new(move || Box::pin(check())) }
+        Self {
+            name,
+            check: Arc::new(move || Box::pin(check().map(|outcome| outcome.map(|()| "ok".to_owned())))),
+        }
+    }
+
+    /// A part that the server does without. What `look` says of it is shown; `ok` if all is well.
+    pub fn note<F>(name: &'static str, look: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = String> + Send + 'static,
+    {
+        Self { name, check: Arc::new(move || Box::pin(look().map(Ok))) }
     }
 }
 
@@ -124,7 +137,7 @@ async fn get_readiness(State(ops): State<Ops>) -> Response {
     for probe in ops.probes.iter() {
         let state = (probe.check)().await;
         good &= state.is_ok();
-        parts.insert(probe.name, state.map_or_else(|wrong| wrong, |()| "ok".to_owned()));
+        parts.insert(probe.name, state.unwrap_or_else(|wrong| wrong));
     }
     let status = match (ops.drain.is_draining(), good) {
         (true, _) => "draining",

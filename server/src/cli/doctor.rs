@@ -27,6 +27,7 @@ pub(super) async fn run(backend: &Backend) -> anyhow::Result<()> {
         ("configuration", Finding::Good("every key is known and in range".to_owned())),
         ("environment", environment(backend)),
         ("database", database(backend).await),
+        ("replicas", replicas(backend).await),
         ("schema", schema(backend).await),
         ("address", address(backend).await),
         ("proxies", proxies(backend)),
@@ -83,6 +84,32 @@ async fn database(backend: &Backend) -> Finding {
         }
         Ok(Err(error)) => Finding::Bad(format!("{} does not answer: {error}", db.dialect().name())),
         Err(_) => Finding::Bad(format!("{} does not answer within 5 s", db.dialect().name())),
+    }
+}
+
+/// Each replica: does it answer, is it a copy of this primary that still follows, and how closely?
+async fn replicas(backend: &Backend) -> Finding {
+    let found = backend.platform.db.check_replicas().await;
+    if found.is_empty() {
+        return Finding::Good("none".to_owned());
+    }
+    let bound = Duration::from_millis(backend.database.replica_max_lag_ms);
+    let (mut bad, mut late, mut good) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, finding) in found {
+        match finding {
+            Err(wrong) => bad.push(format!("{place} {wrong}")),
+            Ok(took) if took > bound => late.push(format!("{place} is {} ms behind", took.as_millis())),
+            Ok(took) => good.push(format!("{place} has all within {} ms", took.as_millis())),
+        }
+    }
+    match (bad.is_empty(), late.is_empty()) {
+        (false, _) => Finding::Bad([bad, late, good].concat().join("; ")),
+        (true, false) => Finding::Note(format!(
+            "{}; beyond {} ms none is read from",
+            [late, good].concat().join("; "),
+            bound.as_millis()
+        )),
+        (true, true) => Finding::Good(good.join("; ")),
     }
 }
 

@@ -78,6 +78,7 @@ async fn dispatch(compose: fn(Backend) -> Backend, started: Instant) -> anyhow::
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("demo.db").display());
         let mails = folder.path().join("mail").display().to_string();
         config = config.set("database.url", url, "--demo").set("mail.folder", mails, "--demo");
+        config = config.set("database.replica_urls", "", "--demo");
     }
     let mut listener = None;
     if name == "serve" {
