@@ -11,6 +11,7 @@ mod library;
 mod lifecycle;
 mod migrations;
 mod pages;
+mod replicas;
 mod sign_in_storm;
 mod timeouts;
 mod transfer;
