@@ -81,6 +81,8 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the table below says what each is")]
 pub enum Action {
+    ListOrganizations,
+    ListOwnWebsites,
     CreateOrganization,
     ReadOrganization,
     UpdateOrganization,
@@ -132,7 +134,9 @@ const fn rule(action: Action, method: &'static str, path: &'static str, title: &
 
 /// The table. Columns: organization admin, organization user, website admin, website user, no membership.
 #[rustfmt::skip]
-pub const MATRIX: [Rule; 25] = [
+pub const MATRIX: [Rule; 27] = [
+    rule(Action::ListOrganizations, "GET", "/organizations", "list one's own organizations", [YES, YES, YES, YES, YES]),
+    rule(Action::ListOwnWebsites, "GET", "/websites", "list one's own websites", [YES, YES, YES, YES, YES]),
     rule(Action::CreateOrganization, "POST", "/organizations", "create an organization of one's own", [YES, YES, YES, YES, YES]),
     rule(Action::ReadOrganization, "GET", "/organizations/{id}", "read the organization", [YES, YES, HIDE, HIDE, HIDE]),
     rule(Action::UpdateOrganization, "PATCH", "/organizations/{id}", "change the organization", [YES, YES, HIDE, HIDE, HIDE]),

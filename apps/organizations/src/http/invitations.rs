@@ -21,7 +21,7 @@ use crate::error::{
     ALREADY_MEMBER, INVITATION_DECIDED, INVITATION_FOR_ANOTHER_ADDRESS, INVITATION_NEEDS_VERIFIED_EMAIL,
     INVITATION_NOT_FOUND, INVITATION_PENDING, ORGANIZATION_NOT_FOUND, OrganizationError, WEBSITE_NOT_FOUND,
 };
-use crate::service::{Invited, MadeInvitation, Tenancy};
+use crate::service::{Invited, MadeInvitation, Target, Tenancy};
 
 pub(super) fn routes(router: ApiRouter<Tenancy>) -> ApiRouter<Tenancy> {
     const MAKE: [&ProblemKind; 2] = [&ALREADY_MEMBER, &INVITATION_PENDING];
@@ -142,6 +142,38 @@ mainstay_core::input! {
     }
 }
 
+// What is done is the same for both; the endpoints below differ in their paths and in what they say.
+
+async fn list<T: Target>(
+    tenancy: &Tenancy,
+    caller: &Caller,
+    target: T,
+    query: ListInvitations,
+) -> Result<Listing<InvitationView>, Problem> {
+    let ListInvitations { paging, status } = query;
+    let page = tenancy.list_invitations(&who(caller)?, target, status, &paging).await?;
+    Ok(Listing { page: page.map(InvitationView::from), cache: None })
+}
+
+async fn invite<T: Target>(
+    tenancy: &Tenancy,
+    caller: &Caller,
+    target: T,
+    request: Idempotent<NewInvitation>,
+) -> Result<Response, Problem> {
+    let who = who(caller)?;
+    request
+        .run(async |new| {
+            let unit = tenancy.db.write(&who.actor).await?;
+            let made = tenancy.invite(&unit, &who, target, new).await?;
+            let (collection, id) = (T::COLLECTION, made.invitation.id);
+            let location = format!("/api/v1/{collection}/{target}/invitations/{id}");
+            let body = MadeInvitationView::from(made);
+            Ok::<_, OrganizationError>((unit, Created { location, etag: None, body }))
+        })
+        .await
+}
+
 /// List an organization's invitations
 ///
 /// To the organization itself; those to its websites are listed there.
@@ -155,9 +187,7 @@ async fn list_invitations(
     Id(id): Id<OrganizationId>,
     ValidQuery(query): ValidQuery<ListInvitations>,
 ) -> Result<Listing<InvitationView>, Problem> {
-    let ListInvitations { paging, status } = query;
-    let page = tenancy.list_invitations(&who(&caller)?, id, status, &paging).await?;
-    Ok(Listing { page: page.map(InvitationView::from), cache: None })
+    list(&tenancy, &caller, id, query).await
 }
 
 /// Invite to an organization
@@ -177,16 +207,7 @@ async fn create_invitation(
     Id(id): Id<OrganizationId>,
     request: Idempotent<NewInvitation>,
 ) -> Result<Response, Problem> {
-    let who = who(&caller)?;
-    request
-        .run(async |new| {
-            let unit = tenancy.db.write(&who.actor).await?;
-            let made = tenancy.invite(&unit, &who, id, new).await?;
-            let location = format!("/api/v1/organizations/{id}/invitations/{}", made.invitation.id);
-            let body = MadeInvitationView::from(made);
-            Ok::<_, OrganizationError>((unit, Created { location, etag: None, body }))
-        })
-        .await
+    invite(&tenancy, &caller, id, request).await
 }
 
 /// Revoke an invitation
@@ -238,9 +259,7 @@ async fn list_website_invitations(
     Id(id): Id<WebsiteId>,
     ValidQuery(query): ValidQuery<ListInvitations>,
 ) -> Result<Listing<InvitationView>, Problem> {
-    let ListInvitations { paging, status } = query;
-    let page = tenancy.list_website_invitations(&who(&caller)?, id, status, &paging).await?;
-    Ok(Listing { page: page.map(InvitationView::from), cache: None })
+    list(&tenancy, &caller, id, query).await
 }
 
 /// Invite to a website
@@ -259,16 +278,7 @@ async fn create_website_invitation(
     Id(id): Id<WebsiteId>,
     request: Idempotent<NewInvitation>,
 ) -> Result<Response, Problem> {
-    let who = who(&caller)?;
-    request
-        .run(async |new| {
-            let unit = tenancy.db.write(&who.actor).await?;
-            let made = tenancy.invite_to_website(&unit, &who, id, new).await?;
-            let location = format!("/api/v1/websites/{id}/invitations/{}", made.invitation.id);
-            let body = MadeInvitationView::from(made);
-            Ok::<_, OrganizationError>((unit, Created { location, etag: None, body }))
-        })
-        .await
+    invite(&tenancy, &caller, id, request).await
 }
 
 /// Revoke an invitation to a website
@@ -286,7 +296,7 @@ async fn revoke_website_invitation(
     caller: Caller,
     Within(id, invitation): Within<WebsiteId, InvitationId>,
 ) -> Result<StatusCode, Problem> {
-    tenancy.revoke_website_invitation(&who(&caller)?, id, invitation).await?;
+    tenancy.revoke_invitation(&who(&caller)?, id, invitation).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -305,7 +315,7 @@ async fn resend_website_invitation(
     caller: Caller,
     Within(id, invitation): Within<WebsiteId, InvitationId>,
 ) -> Result<Json<MadeInvitationView>, Problem> {
-    let made = tenancy.resend_website_invitation(&who(&caller)?, id, invitation).await?;
+    let made = tenancy.resend_invitation(&who(&caller)?, id, invitation).await?;
     Ok(Json(made.into()))
 }
 

@@ -122,7 +122,7 @@ async fn update_member(
     Within(id, user): Within<OrganizationId, UserId>,
     Valid(patch): Valid<MemberPatch>,
 ) -> Result<Json<MemberView>, Problem> {
-    let member = tenancy.change_member(&who(&caller)?, id, user, patch.role).await?;
+    let member = tenancy.change_member(&who(&caller)?, id, user, patch.role, None).await?;
     Ok(Json(member.into()))
 }
 
@@ -177,7 +177,7 @@ async fn list_website_members(
     ValidQuery(query): ValidQuery<ListMembers>,
 ) -> Result<Listing<MemberView>, Problem> {
     let ListMembers { paging, role } = query;
-    let page = tenancy.list_website_members(&who(&caller)?, id, role, &paging).await?;
+    let page = tenancy.list_members(&who(&caller)?, id, role, &paging).await?;
     Ok(Listing { page: page.map(MemberView::from), cache: None })
 }
 
@@ -197,7 +197,7 @@ async fn update_website_member(
     Within(id, user): Within<WebsiteId, UserId>,
     Valid(patch): Valid<MemberPatch>,
 ) -> Result<Json<MemberView>, Problem> {
-    let member = tenancy.change_website_member(&who(&caller)?, id, user, patch.role).await?;
+    let member = tenancy.change_member(&who(&caller)?, id, user, patch.role, None).await?;
     Ok(Json(member.into()))
 }
 
@@ -214,7 +214,7 @@ async fn remove_website_member(
     caller: Caller,
     Within(id, user): Within<WebsiteId, UserId>,
 ) -> Result<StatusCode, Problem> {
-    tenancy.remove_website_member(&who(&caller)?, id, user).await?;
+    tenancy.remove_member(&who(&caller)?, id, user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -228,6 +228,6 @@ async fn leave_website(
     caller: Caller,
     Id(id): Id<WebsiteId>,
 ) -> Result<StatusCode, Problem> {
-    tenancy.leave_website(&who(&caller)?, id).await?;
+    tenancy.leave(&who(&caller)?, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -21,6 +21,7 @@ use crate::service::Tenancy;
 
 pub(super) fn routes(router: ApiRouter<Tenancy>) -> ApiRouter<Tenancy> {
     router
+        .route(routes!(list_own_websites), Access::SignedIn, &[])
         .route(routes!(list_websites), Access::SignedIn, &[&ORGANIZATION_NOT_FOUND])
         .route(routes!(create_website), Access::SignedIn, &[&ORGANIZATION_NOT_FOUND, &URL_TAKEN])
         .route(routes!(get_website), Access::SignedIn, &[&WEBSITE_NOT_FOUND])
@@ -78,6 +79,22 @@ mainstay_core::input! {
         /// Paging.
         paging: Paging<WebsiteOrder>,
     }
+}
+
+/// List your websites
+///
+/// Those of your organizations, and those that you belong to by yourself, with the stronger of your
+/// roles for each.
+#[utoipa::path(get, path = "/websites", params(ListWebsites), responses(
+    (status = 200, description = "A page of your websites", body = Page<WebsiteView>),
+))]
+async fn list_own_websites(
+    State(tenancy): State<Tenancy>,
+    caller: Caller,
+    ValidQuery(query): ValidQuery<ListWebsites>,
+) -> Result<Listing<WebsiteView>, Problem> {
+    let page = tenancy.list_own_websites(&who(&caller)?, false, &query.paging).await?;
+    Ok(Listing { page: page.map(WebsiteView::from), cache: None })
 }
 
 /// List an organization's websites

@@ -38,11 +38,56 @@ pub(crate) trait Place: Sync {
     fn via_system_admin(&self) -> bool;
 }
 
+/// What somebody is to a place, and so may do there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rights {
+    in_organization: Option<MemberRole>,
+    on_website: Option<MemberRole>,
+    is_system_admin: bool,
+}
+
+impl Rights {
+    /// Whether the matrix lets it happen.
+    pub(crate) fn allow(self, action: Action) -> bool {
+        self.outcome(action) == Outcome::Allow
+    }
+
+    /// Whether it does so without a system administrator's role.
+    pub(crate) fn allow_by_membership(self, action: Action) -> bool {
+        Self { is_system_admin: false, ..self }.allow(action)
+    }
+
+    /// The stronger of the roles in the organization and on the website. `None` for a system
+    /// administrator who is no member.
+    pub(crate) fn role(self) -> Option<MemberRole> {
+        self.in_organization.max(self.on_website)
+    }
+
+    fn outcome(self, action: Action) -> Outcome {
+        let Self { in_organization, on_website, is_system_admin } = self;
+        let standings: Vec<_> = in_organization
+            .map(Standing::in_organization)
+            .into_iter()
+            .chain(on_website.map(Standing::of_website))
+            .chain(is_system_admin.then_some(Standing::OrganizationAdmin))
+            .collect();
+        action.outcome(&standings)
+    }
+
+    /// Whether it is a system administrator's role alone that lets it happen; or why it does not.
+    fn judge(self, action: Action) -> Result<bool, Outcome> {
+        match self.outcome(action) {
+            Outcome::Allow => Ok(!self.allow_by_membership(action)),
+            refused => Err(refused),
+        }
+    }
+}
+
 /// That somebody may do something in an organization.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OrgAccess {
     organization_id: OrganizationId,
-    role: Option<MemberRole>,
+    rights: Rights,
     via_system_admin: bool,
 }
 
@@ -51,7 +96,7 @@ pub(crate) struct OrgAccess {
 pub(crate) struct WebsiteAccess {
     organization_id: OrganizationId,
     website_id: WebsiteId,
-    role: Option<MemberRole>,
+    rights: Rights,
     via_system_admin: bool,
 }
 
@@ -70,7 +115,7 @@ pub(crate) struct OwnAccess {
 impl OrgAccess {
     /// What the one who asks is in the organization. `None` for a system administrator who is no member.
     pub(crate) fn role(&self) -> Option<MemberRole> {
-        self.role
+        self.rights.role()
     }
 }
 
@@ -82,7 +127,7 @@ impl WebsiteAccess {
 
     /// The stronger of the roles that the one who asks has in the organization and on the website.
     pub(crate) fn role(&self) -> Option<MemberRole> {
-        self.role
+        self.rights.role()
     }
 }
 
@@ -159,16 +204,17 @@ pub(crate) async fn organization(
     id: OrganizationId,
     action: Action,
 ) -> Result<OrgAccess, OrganizationError> {
-    let role = organization_role(connection, id, asker.user_id).await?;
-    let standings: Vec<_> = role.map(Standing::in_organization).into_iter().collect();
-    if role.is_none() && asker.is_system_admin && !exists(connection, id).await? {
+    let Asker { user_id, is_system_admin } = asker;
+    let in_organization = organization_role(connection, id, user_id).await?;
+    if in_organization.is_none() && is_system_admin && !exists(connection, id).await? {
         return Err(OrganizationError::OrganizationNotFound);
     }
-    let via_system_admin = judge(asker, action, standings).map_err(|outcome| match outcome {
+    let rights = Rights { in_organization, on_website: None, is_system_admin };
+    let via_system_admin = rights.judge(action).map_err(|outcome| match outcome {
         Outcome::Hide => OrganizationError::OrganizationNotFound,
         Outcome::Forbid | Outcome::Allow => OrganizationError::Forbidden("an admin of the organization"),
     })?;
-    Ok(OrgAccess { organization_id: id, role, via_system_admin })
+    Ok(OrgAccess { organization_id: id, rights, via_system_admin })
 }
 
 /// The same for a change, which no other of the organization runs beside.
@@ -200,16 +246,14 @@ pub(crate) async fn website(
     let on_website =
         website_member::Entity::find_by_id((id.uuid(), asker.user_id.uuid())).one(connection).await?;
     let on_website = on_website.map(|row| MemberRole::from_name(&row.role));
-    let standings = in_organization.map(Standing::in_organization).into_iter();
-    let standings = standings.chain(on_website.map(Standing::of_website)).collect();
-    let via_system_admin = judge(asker, action, standings).map_err(|outcome| match outcome {
+    let rights = Rights { in_organization, on_website, is_system_admin: asker.is_system_admin };
+    let via_system_admin = rights.judge(action).map_err(|outcome| match outcome {
         Outcome::Hide => OrganizationError::WebsiteNotFound,
         Outcome::Forbid | Outcome::Allow => {
             OrganizationError::Forbidden("an admin of the website or of its organization")
         }
     })?;
-    let role = in_organization.max(on_website);
-    Ok(WebsiteAccess { organization_id, website_id: id, role, via_system_admin })
+    Ok(WebsiteAccess { organization_id, website_id: id, rights, via_system_admin })
 }
 
 /// The same for a change, which no other of the organization runs beside.
@@ -280,21 +324,6 @@ async fn named(
     let invitation = invitations::find_by_id(connection, id, now).await?;
     let invitation = invitation.filter(|invitation| invitation.status == status);
     Ok(invitation.map(|invitation| TokenAccess { invitation }))
-}
-
-/// Whether it is a system administrator's role alone that lets it happen; or why it does not.
-fn judge(asker: Asker, action: Action, mut standings: Vec<Standing>) -> Result<bool, Outcome> {
-    let by_membership = action.outcome(&standings);
-    if by_membership == Outcome::Allow {
-        return Ok(false);
-    }
-    if asker.is_system_admin {
-        standings.push(Standing::OrganizationAdmin);
-    }
-    match action.outcome(&standings) {
-        Outcome::Allow => Ok(true),
-        refused => Err(refused),
-    }
 }
 
 /// Makes every other change of the organization wait until the unit ends. False if there is none.

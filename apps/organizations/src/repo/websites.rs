@@ -1,17 +1,21 @@
 //! Websites.
 
+use std::collections::HashMap;
+
 use mainstay_core::{Page, Paging, Problem, Timestamp};
 use mainstay_db::page;
+use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement, UnionType};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
-    QuerySelect as _,
+    QuerySelect as _, Select,
 };
 
-use super::access::{OrgAccess, Place, WebsiteAccess};
+use super::access::{OrgAccess, OwnAccess, Place, WebsiteAccess};
 use crate::domain::WebsiteId;
 use crate::domain::organization::folded;
+use crate::domain::role::MemberRole;
 use crate::domain::website::{Website, WebsiteOrder};
-use crate::entity::website;
+use crate::entity::{organization_member, website, website_member};
 
 impl From<website::Model> for Website {
     fn from(row: website::Model) -> Self {
@@ -81,11 +85,80 @@ pub(crate) async fn list(
 ) -> Result<Page<Website>, Problem> {
     let rows =
         website::Entity::find().filter(website::Column::OrganizationId.eq(access.organization_id().uuid()));
+    sorted(connection, rows, paging).await
+}
+
+async fn sorted(
+    connection: &impl ConnectionTrait,
+    rows: Select<website::Entity>,
+    paging: &Paging<WebsiteOrder>,
+) -> Result<Page<Website>, Problem> {
     let sorted = match paging.sort {
         WebsiteOrder::Name => website::Column::NameNorm,
         WebsiteOrder::CreatedAt => website::Column::CreatedAt,
     };
     Ok(page(connection, rows, paging, sorted, website::Column::Id).await?.map(Into::into))
+}
+
+/// A page of those that the person has a role on, or in whose organization.
+pub(crate) async fn list_own(
+    connection: &impl ConnectionTrait,
+    own: OwnAccess,
+    paging: &Paging<WebsiteOrder>,
+) -> Result<Page<Website>, Problem> {
+    let of_organizations = Query::select()
+        .column(website::Column::Id)
+        .from(website::Entity)
+        .and_where(Expr::col(website::Column::OrganizationId).in_subquery(own_organizations(own)))
+        .take();
+    // A union and not an "or" of two conditions: for that PostgreSQL reads every website there is.
+    let ids = own_ids(own).union(UnionType::Distinct, of_organizations).take();
+    sorted(connection, website::Entity::find().filter(website::Column::Id.in_subquery(ids)), paging).await
+}
+
+/// A page of those that the person has a role on, but none in the organization.
+pub(crate) async fn list_shared(
+    connection: &impl ConnectionTrait,
+    own: OwnAccess,
+    paging: &Paging<WebsiteOrder>,
+) -> Result<Page<Website>, Problem> {
+    let rows = website::Entity::find()
+        .filter(website::Column::Id.in_subquery(own_ids(own)))
+        .filter(website::Column::OrganizationId.not_in_subquery(own_organizations(own)));
+    sorted(connection, rows, paging).await
+}
+
+fn own_ids(own: OwnAccess) -> SelectStatement {
+    Query::select()
+        .column(website_member::Column::WebsiteId)
+        .from(website_member::Entity)
+        .and_where(website_member::Column::UserId.eq(own.user_id().uuid()))
+        .take()
+}
+
+fn own_organizations(own: OwnAccess) -> SelectStatement {
+    Query::select()
+        .column(organization_member::Column::OrganizationId)
+        .from(organization_member::Entity)
+        .and_where(organization_member::Column::UserId.eq(own.user_id().uuid()))
+        .take()
+}
+
+/// What the person is on each of these by themselves. One query.
+pub(crate) async fn own_roles(
+    connection: &impl ConnectionTrait,
+    own: OwnAccess,
+    ids: &[WebsiteId],
+) -> Result<HashMap<WebsiteId, MemberRole>, DbErr> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = website_member::Entity::find()
+        .filter(website_member::Column::UserId.eq(own.user_id().uuid()))
+        .filter(website_member::Column::WebsiteId.is_in(ids.iter().map(|id| id.uuid())))
+        .all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.website_id.into(), MemberRole::from_name(&row.role))).collect())
 }
 
 /// The ids of all websites of the organization.

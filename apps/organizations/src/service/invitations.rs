@@ -7,12 +7,12 @@ use mainstay_db::{WriteUnit, unique_violation};
 use sea_orm::DbErr;
 
 use super::organizations::is_for;
-use super::{Tenancy, Who, entry, target};
+use super::target::{Deed, Target};
+use super::{Tenancy, Who, entry};
+use crate::domain::InvitationId;
 use crate::domain::invitation::{Invitation, InvitationOrder, InvitationStatus, LIFE, NewInvitation, masked};
-use crate::domain::matrix::Action;
 use crate::domain::role::MemberRole;
 use crate::domain::token::token_hash;
-use crate::domain::{InvitationId, OrganizationId, WebsiteId};
 use crate::error::OrganizationError;
 use crate::events::{
     InvitationAccepted, InvitationCreated, InvitationDeclined, InvitationResent, InvitationRevoked,
@@ -45,27 +45,15 @@ pub(crate) struct Invited {
 }
 
 impl Tenancy {
-    /// Invites to an organization. Leaves the unit open.
-    pub(crate) async fn invite(
+    /// Invites to an organization or a website. Leaves the unit open.
+    pub(crate) async fn invite<T: Target>(
         &self,
         unit: &WriteUnit,
         who: &Who,
-        id: OrganizationId,
+        target: T,
         new: NewInvitation,
     ) -> Result<MadeInvitation, OrganizationError> {
-        let access = access::organization_in(unit, who.asker, id, Action::Invite).await?;
-        self.invite_to(unit, &access, who.asker.user_id, new).await
-    }
-
-    /// Invites to a website. Leaves the unit open.
-    pub(crate) async fn invite_to_website(
-        &self,
-        unit: &WriteUnit,
-        who: &Who,
-        id: WebsiteId,
-        new: NewInvitation,
-    ) -> Result<MadeInvitation, OrganizationError> {
-        let access = access::website_in(unit, who.asker, id, Action::InviteToWebsite).await?;
+        let access = target.access_in(unit, who.asker, Deed::Invite).await?;
         self.invite_to(unit, &access, who.asker.user_id, new).await
     }
 
@@ -103,7 +91,7 @@ impl Tenancy {
             version: 1,
         };
         invitations::insert(unit, place, &invitation).await.map_err(pending)?;
-        let created = entry("invitation.created", subject(id), place)
+        let created = entry("invitation.created", named(id), place)
             .set("email", &invitation.email)
             .set("role", role)
             .set("expires_at", invitation.expires_at)
@@ -127,53 +115,26 @@ impl Tenancy {
         MadeInvitation { invitation, token, link }
     }
 
-    pub(crate) async fn list_invitations(
+    pub(crate) async fn list_invitations<T: Target>(
         &self,
         who: &Who,
-        id: OrganizationId,
+        target: T,
         status: Option<InvitationStatus>,
         paging: &Paging<InvitationOrder>,
     ) -> Result<Page<Invitation>, OrganizationError> {
-        let access = access::organization(self.db.primary(), who.asker, id, Action::ListInvitations).await?;
+        let access = target.access(self.db.primary(), who.asker, Deed::ListInvitations).await?;
         self.note_reading(who, &access, "invitations").await?;
         Ok(invitations::list(self.db.read(&who.actor), &access, status, paging, self.now()).await?)
     }
 
-    pub(crate) async fn list_website_invitations(
+    pub(crate) async fn revoke_invitation<T: Target>(
         &self,
         who: &Who,
-        id: WebsiteId,
-        status: Option<InvitationStatus>,
-        paging: &Paging<InvitationOrder>,
-    ) -> Result<Page<Invitation>, OrganizationError> {
-        let access =
-            access::website(self.db.primary(), who.asker, id, Action::ListWebsiteInvitations).await?;
-        self.note_reading(who, &access, "invitations").await?;
-        Ok(invitations::list(self.db.read(&who.actor), &access, status, paging, self.now()).await?)
-    }
-
-    pub(crate) async fn revoke_invitation(
-        &self,
-        who: &Who,
-        organization_id: OrganizationId,
+        target: T,
         id: InvitationId,
     ) -> Result<(), OrganizationError> {
         let unit = self.db.write(&who.actor).await?;
-        let access =
-            access::organization_in(&unit, who.asker, organization_id, Action::RevokeInvitation).await?;
-        self.revoke(&unit, &access, id).await?;
-        Ok(unit.commit().await?)
-    }
-
-    pub(crate) async fn revoke_website_invitation(
-        &self,
-        who: &Who,
-        website_id: WebsiteId,
-        id: InvitationId,
-    ) -> Result<(), OrganizationError> {
-        let unit = self.db.write(&who.actor).await?;
-        let access =
-            access::website_in(&unit, who.asker, website_id, Action::RevokeWebsiteInvitation).await?;
+        let access = target.access_in(&unit, who.asker, Deed::RevokeInvitation).await?;
         self.revoke(&unit, &access, id).await?;
         Ok(unit.commit().await?)
     }
@@ -193,7 +154,7 @@ impl Tenancy {
         {
             return Err(OrganizationError::InvitationDecided);
         }
-        let revoked = entry("invitation.revoked", subject(id), place);
+        let revoked = entry("invitation.revoked", named(id), place);
         unit.audit(revoked.changed("status", &invitation.status, &InvitationStatus::Revoked));
         unit.emit(&InvitationRevoked {
             invitation_id: id,
@@ -204,29 +165,14 @@ impl Tenancy {
         Ok(())
     }
 
-    pub(crate) async fn resend_invitation(
+    pub(crate) async fn resend_invitation<T: Target>(
         &self,
         who: &Who,
-        organization_id: OrganizationId,
+        target: T,
         id: InvitationId,
     ) -> Result<MadeInvitation, OrganizationError> {
         let unit = self.db.write(&who.actor).await?;
-        let access =
-            access::organization_in(&unit, who.asker, organization_id, Action::ResendInvitation).await?;
-        let made = self.resend(&unit, &access, who.asker.user_id, id).await?;
-        unit.commit().await?;
-        Ok(made)
-    }
-
-    pub(crate) async fn resend_website_invitation(
-        &self,
-        who: &Who,
-        website_id: WebsiteId,
-        id: InvitationId,
-    ) -> Result<MadeInvitation, OrganizationError> {
-        let unit = self.db.write(&who.actor).await?;
-        let access =
-            access::website_in(&unit, who.asker, website_id, Action::ResendWebsiteInvitation).await?;
+        let access = target.access_in(&unit, who.asker, Deed::ResendInvitation).await?;
         let made = self.resend(&unit, &access, who.asker.user_id, id).await?;
         unit.commit().await?;
         Ok(made)
@@ -257,7 +203,7 @@ impl Tenancy {
             ..before.clone()
         };
         invitations::renew(unit, place, &renewed).await.map_err(pending)?;
-        let resent = entry("invitation.resent", subject(id), place)
+        let resent = entry("invitation.resent", named(id), place)
             .changed("status", &before.status, &renewed.status)
             .changed("expires_at", &before.expires_at, &renewed.expires_at)
             .changed_secret("token");
@@ -319,7 +265,7 @@ impl Tenancy {
             return Err(OrganizationError::TokenInvalid);
         }
         let (organization_id, website_id) = (access.organization_id(), access.website_id());
-        let accepted = entry("invitation.accepted", subject(invitation.id), access)
+        let accepted = entry("invitation.accepted", named(invitation.id), access)
             .changed("status", &InvitationStatus::Pending, &InvitationStatus::Accepted)
             .note("user_id", user_id);
         unit.audit(accepted);
@@ -329,7 +275,8 @@ impl Tenancy {
         match members::find(unit, access, user_id).await? {
             None => {
                 members::add(unit, access, user_id, invitation.role, now).await?;
-                let added = entry("membership.added", target(access), access).note("user_id", user_id);
+                let added =
+                    entry("membership.added", super::subject(access), access).note("user_id", user_id);
                 unit.audit(added.set("role", invitation.role));
                 unit.emit(&MembershipAdded { organization_id, website_id, user_id, role: invitation.role });
             }
@@ -361,7 +308,7 @@ impl Tenancy {
             return Err(OrganizationError::TokenInvalid);
         }
         let invitation_id = access.invitation().id;
-        let declined = entry("invitation.declined", subject(invitation_id), &access);
+        let declined = entry("invitation.declined", named(invitation_id), &access);
         unit.audit(declined.changed("status", &InvitationStatus::Pending, &InvitationStatus::Declined));
         unit.emit(&InvitationDeclined {
             invitation_id,
@@ -386,7 +333,7 @@ fn is_theirs(access: &TokenAccess, person: &Person) -> bool {
     Email::parse(&person.email).is_ok_and(|email| is_for(access, &email))
 }
 
-fn subject(id: InvitationId) -> String {
+fn named(id: InvitationId) -> String {
     format!("invitation/{id}")
 }
 

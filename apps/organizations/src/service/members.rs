@@ -1,17 +1,18 @@
 //! Who belongs to an organization or a website.
 
 use mainstay_app::{People as _, Person};
+use mainstay_core::problem::STALE;
 use mainstay_core::{Actor, Page, Paging, UserId};
 use mainstay_db::WriteUnit;
 
-use super::{Tenancy, Who, entry, target};
+use super::target::{Deed, Membership, Target};
+use super::{Tenancy, Who, entry, subject};
 use crate::domain::invitation::InvitationStatus;
 use crate::domain::matrix::{Action, Outcome, Standing};
 use crate::domain::role::{Member, MemberOrder, MemberRole};
-use crate::domain::{OrganizationId, WebsiteId};
 use crate::error::OrganizationError;
 use crate::events::{InvitationRevoked, MembershipChanged, MembershipRemoved, RevokeReason};
-use crate::repo::access::{self, Asker, OrgAccess, Place, WebsiteAccess};
+use crate::repo::access::{Asker, Place};
 use crate::repo::{invitations, members};
 
 /// A member with who they are. `None` if the account is gone.
@@ -21,50 +22,15 @@ pub(crate) struct MemberView {
     pub(crate) person: Option<Person>,
 }
 
-/// What has to hold after a role was lost, beyond what holds for both kinds of members.
-#[async_trait::async_trait]
-pub(crate) trait Membership: Place {
-    /// Whether `user` may stop being an admin here.
-    async fn may_lose_admin(&self, unit: &WriteUnit, user: UserId) -> Result<(), OrganizationError>;
-}
-
-#[async_trait::async_trait]
-impl Membership for OrgAccess {
-    async fn may_lose_admin(&self, unit: &WriteUnit, user: UserId) -> Result<(), OrganizationError> {
-        let (_, other_admins) = members::others(unit, self, user).await?;
-        if other_admins == 0 { Err(OrganizationError::LastAdmin) } else { Ok(()) }
-    }
-}
-
-/// A website needs no admin of its own: its organization has one.
-#[async_trait::async_trait]
-impl Membership for WebsiteAccess {
-    async fn may_lose_admin(&self, _: &WriteUnit, _: UserId) -> Result<(), OrganizationError> {
-        Ok(())
-    }
-}
-
 impl Tenancy {
-    pub(crate) async fn list_members(
+    pub(crate) async fn list_members<T: Target>(
         &self,
         who: &Who,
-        id: OrganizationId,
+        target: T,
         role: Option<MemberRole>,
         paging: &Paging<MemberOrder>,
     ) -> Result<Page<MemberView>, OrganizationError> {
-        let access = access::organization(self.db.primary(), who.asker, id, Action::ListMembers).await?;
-        self.note_reading(who, &access, "members").await?;
-        self.page_of_members(&who.actor, &access, role, paging).await
-    }
-
-    pub(crate) async fn list_website_members(
-        &self,
-        who: &Who,
-        id: WebsiteId,
-        role: Option<MemberRole>,
-        paging: &Paging<MemberOrder>,
-    ) -> Result<Page<MemberView>, OrganizationError> {
-        let access = access::website(self.db.primary(), who.asker, id, Action::ListWebsiteMembers).await?;
+        let access = target.access(self.db.primary(), who.asker, Deed::ListMembers).await?;
         self.note_reading(who, &access, "members").await?;
         self.page_of_members(&who.actor, &access, role, paging).await
     }
@@ -83,29 +49,22 @@ impl Tenancy {
         Ok(page.map(|member| MemberView { person: people.remove(&member.user_id), member }))
     }
 
-    pub(crate) async fn change_member(
+    /// Gives a member another role. `seen` is the one that the change was meant for, where that is known.
+    pub(crate) async fn change_member<T: Target>(
         &self,
         who: &Who,
-        id: OrganizationId,
+        target: T,
         user: UserId,
         role: MemberRole,
+        seen: Option<MemberRole>,
     ) -> Result<MemberView, OrganizationError> {
         let unit = self.db.write(&who.actor).await?;
-        let access = access::organization_in(&unit, who.asker, id, Action::ChangeMember).await?;
-        let member = self.change_role(&unit, &access, user, role).await?;
-        unit.commit().await?;
-        self.shown(member).await
-    }
-
-    pub(crate) async fn change_website_member(
-        &self,
-        who: &Who,
-        id: WebsiteId,
-        user: UserId,
-        role: MemberRole,
-    ) -> Result<MemberView, OrganizationError> {
-        let unit = self.db.write(&who.actor).await?;
-        let access = access::website_in(&unit, who.asker, id, Action::ChangeWebsiteMember).await?;
+        let access = target.access_in(&unit, who.asker, Deed::ChangeMember).await?;
+        if let Some(seen) = seen
+            && members::find(&unit, &access, user).await?.is_some_and(|member| member.role != seen)
+        {
+            return Err(OrganizationError::Refused(STALE.because("The member has another role by now.")));
+        }
         let member = self.change_role(&unit, &access, user, role).await?;
         unit.commit().await?;
         self.shown(member).await
@@ -116,41 +75,21 @@ impl Tenancy {
         Ok(MemberView { member, person })
     }
 
-    pub(crate) async fn remove_member(
+    pub(crate) async fn remove_member<T: Target>(
         &self,
         who: &Who,
-        id: OrganizationId,
+        target: T,
         user: UserId,
     ) -> Result<(), OrganizationError> {
         let unit = self.db.write(&who.actor).await?;
-        let access = access::organization_in(&unit, who.asker, id, Action::RemoveMember).await?;
+        let access = target.access_in(&unit, who.asker, Deed::RemoveMember).await?;
         self.remove(&unit, &access, user).await?;
         Ok(unit.commit().await?)
     }
 
-    pub(crate) async fn remove_website_member(
-        &self,
-        who: &Who,
-        id: WebsiteId,
-        user: UserId,
-    ) -> Result<(), OrganizationError> {
+    pub(crate) async fn leave<T: Target>(&self, who: &Who, target: T) -> Result<(), OrganizationError> {
         let unit = self.db.write(&who.actor).await?;
-        let access = access::website_in(&unit, who.asker, id, Action::RemoveWebsiteMember).await?;
-        self.remove(&unit, &access, user).await?;
-        Ok(unit.commit().await?)
-    }
-
-    pub(crate) async fn leave(&self, who: &Who, id: OrganizationId) -> Result<(), OrganizationError> {
-        let unit = self.db.write(&who.actor).await?;
-        let access =
-            access::organization_in(&unit, by_themselves(who), id, Action::LeaveOrganization).await?;
-        self.remove(&unit, &access, who.asker.user_id).await?;
-        Ok(unit.commit().await?)
-    }
-
-    pub(crate) async fn leave_website(&self, who: &Who, id: WebsiteId) -> Result<(), OrganizationError> {
-        let unit = self.db.write(&who.actor).await?;
-        let access = access::website_in(&unit, by_themselves(who), id, Action::LeaveWebsite).await?;
+        let access = target.access_in(&unit, by_themselves(who), Deed::Leave).await?;
         self.remove(&unit, &access, who.asker.user_id).await?;
         Ok(unit.commit().await?)
     }
@@ -182,7 +121,7 @@ impl Tenancy {
         before: Member,
         role: MemberRole,
     ) {
-        let changed = entry("membership.changed", target(place), place).note("user_id", before.user_id);
+        let changed = entry("membership.changed", subject(place), place).note("user_id", before.user_id);
         unit.audit(changed.changed("role", &before.role, &role));
         unit.emit(&MembershipChanged {
             organization_id: place.organization_id(),
@@ -204,7 +143,7 @@ impl Tenancy {
             access.may_lose_admin(unit, user_id).await?;
         }
         members::remove(unit, access, user_id).await?;
-        let removed = entry("membership.removed", target(access), access).note("user_id", user_id);
+        let removed = entry("membership.removed", subject(access), access).note("user_id", user_id);
         unit.audit(removed.changed("role", &Some(member.role), &None));
         unit.emit(&MembershipRemoved {
             organization_id: access.organization_id(),

@@ -3,6 +3,7 @@
 mod invitations;
 mod members;
 mod organizations;
+mod target;
 mod websites;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::repo::access::{Asker, Place};
 
 pub(crate) use invitations::{Invited, MadeInvitation, called, link};
 pub(crate) use members::MemberView;
+pub(crate) use target::Target;
 
 /// The service of organizations. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,15 +62,15 @@ impl Tenancy {
     ) -> Result<(), OrganizationError> {
         if place.via_system_admin() {
             let unit = self.db.write(&who.actor).await?;
-            unit.audit(entry("organization.viewed", target(place), place).note("what", what));
+            unit.audit(entry("organization.viewed", subject(place), place).note("what", what));
             unit.commit().await?;
         }
         Ok(())
     }
 }
 
-/// The place as a target in the audit log.
-fn target(place: &impl Place) -> String {
+/// The place as the audit log names it.
+fn subject(place: &impl Place) -> String {
     match place.website_id() {
         None => format!("organization/{}", place.organization_id()),
         Some(website) => format!("website/{website}"),

@@ -6,7 +6,7 @@ use mainstay_db::WriteUnit;
 use mainstay_events::AuditLog;
 use mainstay_http::{ETag, IfMatch};
 
-use super::{Tenancy, Who, entry, target};
+use super::{Tenancy, Who, entry, subject};
 use crate::domain::OrganizationId;
 use crate::domain::invitation::InvitationStatus;
 use crate::domain::matrix::Action;
@@ -97,7 +97,7 @@ impl Tenancy {
             of.version += 1;
             of.updated_at = self.now();
             organizations::rename(&unit, &access, &of.name, of.updated_at).await?;
-            let updated = entry("organization.updated", target(&access), &access);
+            let updated = entry("organization.updated", subject(&access), &access);
             unit.audit(updated.changed("name", &before.name, &of.name));
             unit.emit(&OrganizationUpdated { organization_id: id, name: of.name.clone() });
             unit.commit().await?;
@@ -132,7 +132,7 @@ impl Tenancy {
     ) -> Result<(), OrganizationError> {
         let website_ids = websites::ids(unit, access).await?;
         organizations::delete(unit, access).await?;
-        let deleted = entry("organization.deleted", target(access), access)
+        let deleted = entry("organization.deleted", subject(access), access)
             .changed("name", &Some(&organization.name), &None)
             .note("websites", &website_ids);
         unit.audit(deleted);
@@ -192,7 +192,7 @@ impl Tenancy {
                 let organization = present(unit, &access).await?;
                 self.dissolve(unit, &access, &organization).await?;
                 // It may be named after the person.
-                AuditLog::erase_changes(unit, &target(&access)).await?;
+                AuditLog::erase_changes(unit, &subject(&access)).await?;
             } else {
                 self.remove(unit, &access, user).await?;
             }

@@ -7,15 +7,15 @@ use mainstay_db::unique_violation;
 use mainstay_http::{ETag, IfMatch};
 use sea_orm::DbErr;
 
-use super::{Tenancy, Who, entry, target};
+use super::{Tenancy, Who, entry, subject};
 use crate::domain::matrix::Action;
 use crate::domain::organization::Standing;
 use crate::domain::website::{Description, NewWebsite, Website, WebsiteOrder, WebsitePatch};
 use crate::domain::{OrganizationId, WebsiteId};
 use crate::error::OrganizationError;
 use crate::events::{WebsiteCreated, WebsiteDeleted, WebsiteUpdated};
-use crate::repo::access;
-use crate::repo::{members, websites};
+use crate::repo::access::{self, OwnAccess};
+use crate::repo::{members, organizations, websites};
 
 impl Tenancy {
     pub(crate) async fn create_website(
@@ -73,6 +73,32 @@ impl Tenancy {
         Ok(page.map(|of| Standing { role: access.role().max(own.get(&of.id).copied()), of }))
     }
 
+    /// A page of the websites that the person can see, wherever their role comes from; or of those
+    /// that were shared with them alone, where they are nothing in the organization. Four queries.
+    pub(crate) async fn list_own_websites(
+        &self,
+        who: &Who,
+        shared_only: bool,
+        paging: &Paging<WebsiteOrder>,
+    ) -> Result<Page<Standing<Website>>, OrganizationError> {
+        let (own, connection) = (OwnAccess::of(who.asker.user_id), self.db.read(&who.actor));
+        let page = if shared_only {
+            websites::list_shared(connection, own, paging).await?
+        } else {
+            websites::list_own(connection, own, paging).await?
+        };
+        let ids: Vec<_> = page.items.iter().map(|website| website.id).collect();
+        let mut owners: Vec<_> = page.items.iter().map(|website| website.organization_id).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        let on_website = websites::own_roles(connection, own, &ids).await?;
+        let in_organization = organizations::own_roles(connection, own, &owners).await?;
+        Ok(page.map(|of| {
+            let role = on_website.get(&of.id).max(in_organization.get(&of.organization_id)).copied();
+            Standing { role, of }
+        }))
+    }
+
     pub(crate) async fn get_website(
         &self,
         who: &Who,
@@ -100,7 +126,7 @@ impl Tenancy {
             of.version += 1;
             of.updated_at = self.now();
             websites::update(&unit, &access, &of).await.map_err(taken)?;
-            let updated = entry("website.updated", target(&access), &access)
+            let updated = entry("website.updated", subject(&access), &access)
                 .changed("name", &before.name, &of.name)
                 .changed("url", &before.url, &of.url)
                 .changed("description", &before.description, &of.description);
@@ -127,7 +153,7 @@ impl Tenancy {
         let website = websites::get(&unit, &access).await?.ok_or(OrganizationError::WebsiteNotFound)?;
         if_match.check(ETag(website.version))?;
         websites::delete(&unit, &access).await?;
-        let deleted = entry("website.deleted", target(&access), &access)
+        let deleted = entry("website.deleted", subject(&access), &access)
             .changed("name", &Some(&website.name), &None)
             .changed("url", &Some(&website.url), &None);
         unit.audit(deleted);

@@ -1,8 +1,11 @@
 //! Websites as a client meets them.
 
-use mainstay_testkit::json;
+use std::time::Duration;
 
-use crate::support::{audited, boot, events, organization, outcome, people, website};
+use mainstay_testkit::json;
+use serde_json::Value;
+
+use crate::support::{Person, audited, boot, events, join, organization, outcome, people, website};
 
 #[tokio::test]
 async fn a_website_is_added_read_changed_and_deleted() {
@@ -86,4 +89,51 @@ async fn websites_are_listed_in_order_and_by_page() {
     let cursor = list.json["next_cursor"].as_str().unwrap();
     let rest = ada.get(&format!("{path}/websites?page_size=2&cursor={cursor}")).await;
     assert_eq!(rest.json["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn ones_websites_are_those_of_ones_organizations_and_those_one_was_let_onto() {
+    let app = boot().await;
+    let [ada, bob, eve] = people(&app).await;
+    let (harbor, orchard) = (organization(&ada, "Harbor").await, organization(&bob, "Orchard").await);
+    let ferries = website(&ada, &harbor, "https://ferries.example/").await;
+    app.advance(Duration::from_secs(1));
+    let berths = website(&ada, &harbor, "https://berths.example/").await;
+    app.advance(Duration::from_secs(1));
+    let cider = website(&bob, &orchard, "https://cider.example/").await;
+    join(&ada, &ferries, &bob, "admin").await;
+    join(&bob, &orchard, &ada, "user").await;
+    join(&bob, &cider, &ada, "admin").await;
+
+    let listed = async |person: &Person, query: &str| {
+        let list = person.get(&format!("/api/v1/websites{query}")).await;
+        assert_eq!(list.status, 200, "{}", list.text());
+        let row = |item: &Value| {
+            let path = format!("/api/v1/websites/{}", item["id"].as_str().unwrap());
+            (path, item["role"].as_str().unwrap().to_owned())
+        };
+        list.json["items"].as_array().unwrap().iter().map(row).collect::<Vec<_>>()
+    };
+    let rows = |rows: &[(&String, &str)]| -> Vec<(String, String)> {
+        rows.iter().map(|(path, role)| ((*path).clone(), (*role).to_owned())).collect()
+    };
+    let by_age = "?sort=created_at";
+    assert_eq!(
+        listed(&ada, by_age).await,
+        rows(&[(&ferries, "admin"), (&berths, "admin"), (&cider, "admin")]),
+        "the stronger role counts, and each stands there once"
+    );
+    assert_eq!(listed(&bob, by_age).await, rows(&[(&ferries, "admin"), (&cider, "admin")]));
+    assert_eq!(listed(&eve, "").await, []);
+
+    let first = ada.get("/api/v1/websites?page_size=2&sort=created_at").await;
+    assert_eq!((&first.json["total"], &first.json["has_next"]), (&json!(3), &json!(true)));
+    let cursor = first.json["next_cursor"].as_str().unwrap();
+    assert_eq!(
+        listed(&ada, &format!("?page_size=2&cursor={cursor}")).await,
+        rows(&[(&cider, "admin")]),
+        "the cursor goes on where the page ended"
+    );
+    assert_eq!(ada.get("/api/v1/websites?sort=url").await.faults(), [("sort", "not_allowed")]);
+    assert_eq!(app.anonymous().get("/api/v1/websites").await.status, 401);
 }
