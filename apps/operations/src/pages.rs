@@ -40,7 +40,12 @@ impl FromRef<Pages> for Desk {
 const MAILBOX: &str = "/console/mailbox";
 
 pub(crate) fn links(web: &Web) {
-    web.link(NavLink { label: "Mailbox", path: MAILBOX, access: Access::Staff });
+    web.link(NavLink {
+        label: "Mailbox",
+        path: MAILBOX,
+        about: "The mails that were sent, or would have been, and what became of each.",
+        access: Access::Staff,
+    });
 }
 
 pub(crate) fn routes() -> ApiRouter<Pages> {

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use askama::Template;
 use mainstay_core::{Fault, Invalid};
 
@@ -16,8 +18,8 @@ pub enum Tone {
 #[derive(Debug, Template)]
 #[template(path = "form.html")]
 pub struct Form {
-    id: &'static str,
-    action: &'static str,
+    id: Cow<'static, str>,
+    action: Cow<'static, str>,
     button: Button,
     token: String,
     hidden: Vec<(&'static str, String)>,
@@ -35,7 +37,12 @@ pub struct Button {
 }
 
 impl Form {
-    pub(crate) fn new(id: &'static str, action: &'static str, button: &'static str, token: String) -> Self {
+    pub(crate) fn new(
+        id: Cow<'static, str>,
+        action: Cow<'static, str>,
+        button: &'static str,
+        token: String,
+    ) -> Self {
         let button = Button { text: button, tone: Tone::Primary, about: None };
         Self { id, action, button, token, hidden: Vec::new(), fields: Vec::new(), fault: None }
     }
@@ -163,6 +170,12 @@ impl Field {
     #[must_use]
     pub fn password(name: &'static str, label: &'static str, autocomplete: &'static str) -> Self {
         Self { kind: "password", autocomplete, ..Self::text(name, label) }
+    }
+
+    /// A text that may be longer than a line.
+    #[must_use]
+    pub fn long(name: &'static str, label: &'static str) -> Self {
+        Self { kind: "long", ..Self::text(name, label) }
     }
 
     /// One of several: value and text of each.

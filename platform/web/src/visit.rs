@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use askama::Template;
@@ -6,11 +7,15 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use mainstay_auth::Caller;
-use mainstay_core::Problem;
+use mainstay_core::page::Start;
+use mainstay_core::{Paging, Problem, Sorting};
 use mainstay_http::cookies;
 
 use crate::layout::{Layout, Nav};
-use crate::{Cookie, Flash, Form, Shape, Web};
+use crate::{Cookie, Flash, Form, NavLink, Shape, Web};
+
+/// Nobody reads further, and an offset has to stay a number that databases take.
+const MOST_PAGES: u32 = 1_000_000;
 
 /// One look at a page: who looks, and how it is answered.
 #[derive(Debug)]
@@ -81,8 +86,26 @@ impl Visit {
     /// A form that this visitor may send to `action`. `id` tells its fields from those of other
     /// forms on the page.
     #[must_use]
-    pub fn form(&self, id: &'static str, action: &'static str, button: &'static str) -> Form {
-        Form::new(id, action, button, self.token())
+    pub fn form(
+        &self,
+        id: impl Into<Cow<'static, str>>,
+        action: impl Into<Cow<'static, str>>,
+        button: &'static str,
+    ) -> Form {
+        Form::new(id.into(), action.into(), button, self.token())
+    }
+
+    /// Which page of a list is asked for, by `?page=`: the first, if that says nothing sensible.
+    #[must_use]
+    pub fn paging<S: Sorting>(&self, page_size: u16) -> Paging<S> {
+        let number = self.query("page").parse().unwrap_or(1).clamp(1, MOST_PAGES);
+        Paging { start: Start::Page(number), ..Paging::first(page_size) }
+    }
+
+    /// The links in the head of every page, for who looks.
+    #[must_use]
+    pub fn links(&self) -> Vec<NavLink> {
+        self.web.links_for(&self.caller)
     }
 
     fn token(&self) -> String {

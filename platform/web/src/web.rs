@@ -26,8 +26,21 @@ pub struct NavLink {
     pub label: &'static str,
     /// Where it leads.
     pub path: &'static str,
+    /// What is there, in a sentence: the home page says it.
+    pub about: &'static str,
     /// Who sees it.
     pub access: Access,
+}
+
+impl NavLink {
+    /// `aria-current` of the link on the page at `path`: that page itself, or one further in.
+    pub(crate) fn current(&self, path: &str) -> Option<&'static str> {
+        match path.strip_prefix(self.path)? {
+            "" => Some("page"),
+            rest if rest.starts_with('/') => Some("true"),
+            _ => None,
+        }
+    }
 }
 
 impl Web {

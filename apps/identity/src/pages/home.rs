@@ -8,7 +8,7 @@ use http::StatusCode;
 use mainstay_auth::Access;
 use mainstay_core::Problem;
 use mainstay_http::ApiRouter;
-use mainstay_web::{Shape, Visit};
+use mainstay_web::{NavLink, Shape, Visit};
 
 use super::Pages;
 use crate::service::Accounts;
@@ -33,6 +33,7 @@ struct Home<'a> {
     name: &'a str,
     email: &'a str,
     is_verified: bool,
+    links: &'a [NavLink],
 }
 
 async fn show(State(accounts): State<Accounts>, visit: Visit) -> Result<Response, Problem> {
@@ -45,6 +46,7 @@ async fn show(State(accounts): State<Accounts>, visit: Visit) -> Result<Response
         name: user.name.as_deref().unwrap_or(&user.username),
         email: &user.email,
         is_verified: user.email_verified,
+        links: &visit.links(),
     };
     Ok(visit.show(StatusCode::OK, "Home", Shape::Wide, &home))
 }

@@ -38,7 +38,12 @@ impl FromRef<Pages> for Accounts {
 }
 
 pub(crate) fn links(web: &Web) {
-    web.link(NavLink { label: "Account", path: "/console/account", access: Access::Session });
+    web.link(NavLink {
+        label: "Account",
+        path: "/console/account",
+        about: "Your name and password, where you are signed in, and your API keys.",
+        access: Access::Session,
+    });
 }
 
 pub(crate) fn routes() -> ApiRouter<Pages> {
