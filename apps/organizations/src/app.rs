@@ -31,6 +31,7 @@ impl Organizations {
     #[must_use]
     pub fn new(platform: &Platform) -> Self {
         let tenancy = Tenancy::new(platform);
+        pages::links(&platform.web);
         platform.account_hooks.add(Arc::new(Hook { tenancy: tenancy.clone() }));
         Self { tenancy, mails: platform.mails.clone(), web: platform.web.clone() }
     }

@@ -42,7 +42,7 @@ pub(crate) fn who(caller: &Caller) -> Result<Who, Problem> {
 /// The two ids in the path: of a thing, and of the thing that it is in first. Ones that can't be ids name
 /// nothing: 404.
 #[derive(Debug)]
-struct Within<A, B>(A, B);
+pub(crate) struct Within<A, B>(pub(crate) A, pub(crate) B);
 
 impl<S: Send + Sync, A: FromStr, B: FromStr> FromRequestParts<S> for Within<A, B> {
     type Rejection = Problem;

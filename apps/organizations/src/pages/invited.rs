@@ -1,45 +1,27 @@
 //! The page that the mail of an invitation links to. Newcomers make their account on the way.
 
 use askama::Template;
-use axum::extract::{FromRef, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
 use mainstay_auth::Access;
 use mainstay_core::Problem;
 use mainstay_http::ApiRouter;
-use mainstay_web::{Flash, Form, Shape, Submitted, Tone, Visit, Web, moment};
+use mainstay_web::{Flash, Form, Shape, Submitted, Tone, Visit, moment};
 use url::form_urlencoded::Serializer;
 
+use super::Pages;
 use crate::domain::role::MemberRole;
 use crate::error::OrganizationError;
-use crate::http::{TAG, who};
+use crate::http::who;
 use crate::service::{Invited, Tenancy};
-
-/// What the pages work with.
-#[derive(Clone)]
-pub(crate) struct Pages {
-    pub(crate) tenancy: Tenancy,
-    pub(crate) web: Web,
-}
-
-impl FromRef<Pages> for Web {
-    fn from_ref(pages: &Pages) -> Self {
-        pages.web.clone()
-    }
-}
-
-impl FromRef<Pages> for Tenancy {
-    fn from_ref(pages: &Pages) -> Self {
-        pages.tenancy.clone()
-    }
-}
 
 const ACCEPT: &str = "/console/invitations/accept";
 const DECLINE: &str = "/console/invitations/decline";
 
-pub(crate) fn routes() -> ApiRouter<Pages> {
-    ApiRouter::new(TAG).console_page(ACCEPT, get(show).post(accept), Access::Anybody).console_page(
+pub(super) fn routes(router: ApiRouter<Pages>) -> ApiRouter<Pages> {
+    router.console_page(ACCEPT, get(show).post(accept), Access::Anybody).console_page(
         DECLINE,
         get(async |visit: Visit| visit.redirect("/", None)).post(decline),
         Access::Anybody,
@@ -47,7 +29,7 @@ pub(crate) fn routes() -> ApiRouter<Pages> {
 }
 
 #[derive(Template)]
-#[template(path = "invitation.html")]
+#[template(path = "invited.html")]
 struct Content {
     place: String,
     inviter: Option<String>,
@@ -62,7 +44,7 @@ struct Content {
 }
 
 #[derive(Template)]
-#[template(path = "no_invitation.html")]
+#[template(path = "not_invited.html")]
 struct Dead;
 
 async fn page(
@@ -121,7 +103,13 @@ const UNPROVEN: &str =
 async fn accept(State(tenancy): State<Tenancy>, sent: Submitted) -> Result<Response, Problem> {
     let (visit, token) = (&sent.visit, sent.get("token"));
     match tenancy.accept(&who(visit.caller())?, token).await {
-        Ok(_) => Ok(visit.redirect("/", Some(Flash::done("You have joined.")))),
+        Ok(invitation) => {
+            let place = match invitation.website_id {
+                Some(website) => format!("/console/websites/{website}"),
+                None => format!("/console/organizations/{}", invitation.organization_id),
+            };
+            Ok(visit.redirect(&place, Some(Flash::done("You have joined."))))
+        }
         Err(OrganizationError::ForAnotherAddress) => page(&tenancy, visit, token, Some(OTHER)).await,
         Err(OrganizationError::AddressNotVerified) => page(&tenancy, visit, token, Some(UNPROVEN)).await,
         // It shows that the invitation is over.

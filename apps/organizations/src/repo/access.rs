@@ -117,6 +117,11 @@ impl OrgAccess {
     pub(crate) fn role(&self) -> Option<MemberRole> {
         self.rights.role()
     }
+
+    /// What else they may do there.
+    pub(crate) fn rights(&self) -> Rights {
+        self.rights
+    }
 }
 
 impl WebsiteAccess {
@@ -128,6 +133,11 @@ impl WebsiteAccess {
     /// The stronger of the roles that the one who asks has in the organization and on the website.
     pub(crate) fn role(&self) -> Option<MemberRole> {
         self.rights.role()
+    }
+
+    /// What else they may do there.
+    pub(crate) fn rights(&self) -> Rights {
+        self.rights
     }
 }
 

@@ -57,6 +57,19 @@ impl Tenancy {
         self.invite_to(unit, &access, who.asker.user_id, new).await
     }
 
+    /// The same in a unit of its own.
+    pub(crate) async fn invite_now<T: Target>(
+        &self,
+        who: &Who,
+        target: T,
+        new: NewInvitation,
+    ) -> Result<MadeInvitation, OrganizationError> {
+        let unit = self.db.write(&who.actor).await?;
+        let made = self.invite(&unit, who, target, new).await?;
+        unit.commit().await?;
+        Ok(made)
+    }
+
     async fn invite_to(
         &self,
         unit: &WriteUnit,
@@ -125,6 +138,19 @@ impl Tenancy {
         let access = target.access(self.db.primary(), who.asker, Deed::ListInvitations).await?;
         self.note_reading(who, &access, "invitations").await?;
         Ok(invitations::list(self.db.read(&who.actor), &access, status, paging, self.now()).await?)
+    }
+
+    /// One invitation, with its link. Who may see it may send it again, so the link tells them nothing new.
+    pub(crate) async fn get_invitation<T: Target>(
+        &self,
+        who: &Who,
+        target: T,
+        id: InvitationId,
+    ) -> Result<MadeInvitation, OrganizationError> {
+        let access = target.access(self.db.primary(), who.asker, Deed::ListInvitations).await?;
+        self.note_reading(who, &access, "invitations").await?;
+        let found = invitations::find(self.db.primary(), &access, id, self.now()).await?;
+        Ok(self.made(found.ok_or(OrganizationError::InvitationNotFound)?))
     }
 
     pub(crate) async fn revoke_invitation<T: Target>(

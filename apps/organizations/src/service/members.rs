@@ -35,6 +35,19 @@ impl Tenancy {
         self.page_of_members(&who.actor, &access, role, paging).await
     }
 
+    /// One member, for those who may change what they are.
+    pub(crate) async fn get_member<T: Target>(
+        &self,
+        who: &Who,
+        target: T,
+        user: UserId,
+    ) -> Result<MemberView, OrganizationError> {
+        let access = target.access(self.db.primary(), who.asker, Deed::ChangeMember).await?;
+        self.note_reading(who, &access, "members").await?;
+        let member = members::find(self.db.primary(), &access, user).await?;
+        self.shown(member.ok_or(OrganizationError::MemberNotFound)?).await
+    }
+
     /// Three queries, however many members the page has.
     async fn page_of_members(
         &self,

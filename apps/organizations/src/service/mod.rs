@@ -12,13 +12,14 @@ use mainstay_app::{PeopleSlot, Platform};
 use mainstay_core::{Actor, AuditEntry, Ids, Timestamp};
 use mainstay_db::Db;
 
+use crate::domain::organization::Standing;
 use crate::domain::token::InvitationTokens;
 use crate::error::OrganizationError;
-use crate::repo::access::{Asker, Place};
+use crate::repo::access::{Asker, Place, Rights};
 
 pub(crate) use invitations::{Invited, MadeInvitation, called, link};
 pub(crate) use members::MemberView;
-pub(crate) use target::Target;
+pub(crate) use target::{Deed, Target};
 
 /// The service of organizations. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,6 +29,19 @@ pub(crate) struct Tenancy {
     pub(crate) tokens: InvitationTokens,
     ids: Ids,
     public_url: Arc<str>,
+}
+
+/// Something, with what the one who asks may do about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Looked<T> {
+    pub(crate) of: T,
+    pub(crate) rights: Rights,
+}
+
+impl<T> From<Looked<T>> for Standing<T> {
+    fn from(looked: Looked<T>) -> Self {
+        Self { of: looked.of, role: looked.rights.role() }
+    }
 }
 
 /// Who asks, and in which request.

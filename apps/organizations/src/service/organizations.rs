@@ -6,7 +6,7 @@ use mainstay_db::WriteUnit;
 use mainstay_events::AuditLog;
 use mainstay_http::{ETag, IfMatch};
 
-use super::{Tenancy, Who, entry, subject};
+use super::{Looked, Tenancy, Who, entry, subject};
 use crate::domain::OrganizationId;
 use crate::domain::invitation::InvitationStatus;
 use crate::domain::matrix::Action;
@@ -72,10 +72,19 @@ impl Tenancy {
         who: &Who,
         id: OrganizationId,
     ) -> Result<Standing<Organization>, OrganizationError> {
+        Ok(self.look(who, id).await?.into())
+    }
+
+    /// The same, with what else they may do there.
+    pub(crate) async fn look(
+        &self,
+        who: &Who,
+        id: OrganizationId,
+    ) -> Result<Looked<Organization>, OrganizationError> {
         let access = access::organization(self.db.primary(), who.asker, id, Action::ReadOrganization).await?;
         self.note_reading(who, &access, "organization").await?;
         let of = organizations::get(self.db.primary(), &access).await?;
-        Ok(Standing { of: of.ok_or(OrganizationError::OrganizationNotFound)?, role: access.role() })
+        Ok(Looked { of: of.ok_or(OrganizationError::OrganizationNotFound)?, rights: access.rights() })
     }
 
     pub(crate) async fn update(

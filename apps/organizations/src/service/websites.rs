@@ -7,7 +7,7 @@ use mainstay_db::unique_violation;
 use mainstay_http::{ETag, IfMatch};
 use sea_orm::DbErr;
 
-use super::{Tenancy, Who, entry, subject};
+use super::{Looked, Tenancy, Who, entry, subject};
 use crate::domain::matrix::Action;
 use crate::domain::organization::Standing;
 use crate::domain::website::{Description, NewWebsite, Website, WebsiteOrder, WebsitePatch};
@@ -104,10 +104,19 @@ impl Tenancy {
         who: &Who,
         id: WebsiteId,
     ) -> Result<Standing<Website>, OrganizationError> {
+        Ok(self.look_at_website(who, id).await?.into())
+    }
+
+    /// The same, with what else they may do with it.
+    pub(crate) async fn look_at_website(
+        &self,
+        who: &Who,
+        id: WebsiteId,
+    ) -> Result<Looked<Website>, OrganizationError> {
         let access = access::website(self.db.primary(), who.asker, id, Action::ReadWebsite).await?;
         self.note_reading(who, &access, "website").await?;
         let of = websites::get(self.db.primary(), &access).await?;
-        Ok(Standing { of: of.ok_or(OrganizationError::WebsiteNotFound)?, role: access.role() })
+        Ok(Looked { of: of.ok_or(OrganizationError::WebsiteNotFound)?, rights: access.rights() })
     }
 
     pub(crate) async fn update_website(

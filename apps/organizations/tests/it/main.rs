@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "to panic is how a test says no")]
 
 mod accounts;
+mod console;
 mod docs;
 mod invitations;
 mod matrix;

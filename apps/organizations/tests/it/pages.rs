@@ -2,19 +2,19 @@
 
 use mainstay_testkit::{Browser, Reply, TestApp, json};
 
-use super::support::{boot, invite, organization, person};
+use crate::support::{boot, invite, organization, person};
 
 const ACCEPT: &str = "/console/invitations/accept";
 const PASSWORD: &str = "tests only 4711";
 
-async fn sign_in(app: &TestApp, email: &str) -> Browser {
+pub async fn sign_in(app: &TestApp, email: &str) -> Browser {
     let mut browser = app.browser();
     browser.open("/login").await;
     assert_eq!(browser.submit("/login", &[("name", email), ("password", PASSWORD)]).await.status, 303);
     browser
 }
 
-fn is_page(reply: &Reply, status: u16, contains: &str) {
+pub fn is_page(reply: &Reply, status: u16, contains: &str) {
     let text = reply.text();
     assert!(reply.status.as_u16() == status && text.contains(contains), "{} {text}", reply.status);
 }
