@@ -10,6 +10,7 @@ mod journey;
 mod library;
 mod lifecycle;
 mod migrations;
+mod organizations;
 mod pages;
 mod replicas;
 mod sign_in_storm;

@@ -16,18 +16,18 @@ const PHONE: (u32, u32) = (390, 844);
 /// The narrowest screen, and a wide one at 400 %.
 const NARROWEST: (u32, u32) = (320, 640);
 
-fn url(server: &Server, path: &str) -> String {
+pub(crate) fn url(server: &Server, path: &str) -> String {
     format!("http://{}{path}", server.address)
 }
 
-async fn started() -> (Site, Server) {
+pub(crate) async fn started() -> (Site, Server) {
     let site = Site::new();
     let server = site.serve().await;
     site.create_admin();
     (site, server)
 }
 
-async fn sign_in(browser: &Browser, server: &Server, name: &str, password: &str) {
+pub(crate) async fn sign_in(browser: &Browser, server: &Server, name: &str, password: &str) {
     browser.open(&url(server, "/login")).await;
     browser.fill("#login-name", name).await;
     browser.fill("#login-password", password).await;
@@ -36,14 +36,19 @@ async fn sign_in(browser: &Browser, server: &Server, name: &str, password: &str)
 
 async fn register(browser: &Browser, server: &Server) {
     browser.open(&url(server, "/register")).await;
-    browser.fill("#register-email", "ada@example.com").await;
-    browser.fill("#register-name", "Ada Lovelace").await;
+    fill_in(browser, "ada@example.com", "Ada Lovelace").await;
+}
+
+/// On the page where one registers.
+pub(crate) async fn fill_in(browser: &Browser, email: &str, name: &str) {
+    browser.fill("#register-email", email).await;
+    browser.fill("#register-name", name).await;
     browser.fill("#register-password", PASSWORD).await;
     browser.click("main .button").await;
 }
 
 /// Opens the newest mail with this subject, as soon as there is one.
-async fn open_mail(staff: &Browser, server: &Server, subject: &str) {
+pub(crate) async fn open_mail(staff: &Browser, server: &Server, subject: &str) {
     let began = Instant::now();
     staff.open(&url(server, "/console/mailbox")).await;
     while !staff.text().await.contains(subject) {
@@ -121,7 +126,7 @@ async fn type_text(browser: &Browser, text: &str) {
 }
 
 /// Looks at the open page in both schemes and several sizes.
-async fn inspect(browser: &Browser, name: &str) {
+pub(crate) async fn inspect(browser: &Browser, name: &str) {
     for dark in [false, true] {
         for ((width, height), size) in [(DESKTOP, "desktop"), (PHONE, "phone"), (NARROWEST, "narrow")] {
             browser.look(Look { dark, width, height }).await;
