@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod apps;
 mod backend;
 mod cli;
 mod config;
 mod serve;
 
+pub use apps::apps;
 pub use backend::{Backend, Surface};
 pub use cli::run;
 pub use config::{Config, RootSettings};

@@ -1,4 +1,4 @@
-//! The `mainstay` program: this list of apps, and the command line around it.
+//! The `mainstay` program: identity and the list of [apps](mainstay::apps), and the command line around them.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,5 @@ use mainstay::prelude::*;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    mainstay::run(|backend| {
-        backend.with(Identity::new).with(Organizations::new).with(Library::new).with(Operations::new)
-    })
+    mainstay::run(|backend| mainstay::apps(backend.with(Identity::new)))
 }

@@ -12,7 +12,7 @@ fn concrete(path: &str) -> String {
 
 #[tokio::test]
 async fn every_route_refuses_those_it_is_not_for() {
-    let app = TestApp::boot(|backend| backend.with(Organizations::new).with(Library::new)).await;
+    let app = TestApp::boot(mainstay::apps).await;
     let (anonymous, user, staff) = (app.anonymous(), app.user().await, app.staff().await);
     let routes: Vec<_> = app.contract().routes().iter().filter(|route| !route.by_cookie).cloned().collect();
     assert!(routes.iter().any(|route| route.access == Access::Staff), "there is something to refuse");
@@ -45,7 +45,7 @@ fn covers(scope: &str, area: &str, reads: bool) -> bool {
 
 #[tokio::test]
 async fn every_route_holds_api_keys_to_their_scopes() {
-    let app = TestApp::boot(|backend| backend.with(Organizations::new).with(Library::new)).await;
+    let app = TestApp::boot(mainstay::apps).await;
     let admin = app.admin().await;
     let mut refused = 0;
     for scope in ["*", "read", "library:read", "library:write", "identity:read", "identity:write"] {
@@ -85,7 +85,7 @@ async fn every_route_holds_api_keys_to_their_scopes() {
 
 #[tokio::test]
 async fn every_route_that_a_key_may_need_a_scope_for_says_so() {
-    let app = TestApp::boot(|backend| backend.with(Organizations::new).with(Library::new)).await;
+    let app = TestApp::boot(mainstay::apps).await;
     for route in app.contract().routes().iter().filter(|route| route.documented) {
         let operation = app.contract().document().operation(route.method.as_str(), &route.path);
         let operation = operation.expect("it is documented");
@@ -105,14 +105,14 @@ async fn every_route_that_a_key_may_need_a_scope_for_says_so() {
 
 #[tokio::test]
 async fn a_refusal_comes_before_the_body_is_looked_at() {
-    let app = TestApp::boot(|backend| backend.with(Organizations::new).with(Library::new)).await;
+    let app = TestApp::boot(mainstay::apps).await;
     let reply = app.anonymous().raw(Method::POST, "/api/v1/books", &[], "not even JSON").await;
     assert_eq!(reply.status, 401);
 }
 
 #[tokio::test]
 async fn every_page_wants_the_cookie_and_every_change_a_page_of_ours() {
-    let app = TestApp::boot(|backend| backend.with(Organizations::new).with(Library::new)).await;
+    let app = TestApp::boot(mainstay::apps).await;
     let (anonymous, admin) = (app.anonymous(), app.admin().await);
     let pages: Vec<_> = app.contract().routes().iter().filter(|route| route.by_cookie).cloned().collect();
     assert!(pages.len() > 10, "{}", pages.len());

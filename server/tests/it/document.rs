@@ -7,7 +7,7 @@ use mainstay_testkit::TestApp;
 use serde_json::Value;
 
 async fn boot() -> TestApp {
-    TestApp::boot(|backend| backend.with(Organizations::new).with(Library::new)).await
+    TestApp::boot(mainstay::apps).await
 }
 
 #[tokio::test]

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on ends there; helpers are no #[test]")]
 
 mod access;
+mod coverage;
 mod document;
 mod stack;
