@@ -135,3 +135,33 @@ async fn every_page_wants_the_cookie_and_every_change_a_page_of_ours() {
     }
     assert!(changing > 20, "{changing}");
 }
+
+#[tokio::test]
+async fn every_page_carries_the_one_policy_and_needs_no_other() {
+    let app = TestApp::boot(mainstay::apps).await;
+    app.admin().await;
+    let mut browser = app.browser();
+    browser.open("/login").await;
+    let fields = [("name", "admin-0"), ("password", "tests only 4711")];
+    assert_eq!(browser.submit("/login", &fields).await.status, 303);
+    let policy = browser.open("/console/account").await.header("content-security-policy").to_owned();
+    assert!(policy.starts_with("default-src 'none';"), "{policy}");
+    let mut shown = 0;
+    for page in app.contract().routes().iter().filter(|route| route.by_cookie) {
+        let path = concrete(&page.path);
+        for reply in [browser.open(&path).await, app.anonymous().get(&path).await] {
+            if !reply.header("content-type").starts_with("text/html") {
+                continue;
+            }
+            assert_eq!(reply.header("content-security-policy"), policy, "{path}");
+            let text = reply.text();
+            for inline in
+                ["<script", "<style", " style=", " onclick=", " onload=", " onerror=", "javascript:", "data:"]
+            {
+                assert!(!text.contains(inline), "{path} has {inline}");
+            }
+            shown += 1;
+        }
+    }
+    assert!(shown > 30, "{shown}");
+}

@@ -55,7 +55,7 @@ fn is_page(reply: &Reply, status: u16, contains: &str) {
     assert_eq!(reply.header("cache-control"), "private, no-store");
     assert_eq!(
         reply.header("content-security-policy"),
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     );
     assert!(!text.contains("style=\"") && !text.contains("<style") && !text.contains("<script"), "{text}");
 }
