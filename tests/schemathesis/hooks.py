@@ -30,8 +30,21 @@ from world import ADMINS, EMAILS, IDS, PASSWORD, SERIAL, SERVICE, SOMEBODY
 OWN = re.compile(r"/auth/(me|logout|logout-all|sessions|api-keys|password/change)(/\{id\})?$")
 
 
+# Organizations are looked after by their founder; invitations are answered by who is invited.
+TENANCY = re.compile(r"^/(organizations|websites|invitations)(/|$)")
+
+
 # Who made an API key, by its id: the header that they were known by.
 KEY_OWNERS = {}
+
+
+def token_for(path):
+    """The access token of who does this."""
+    short = path.removeprefix("/api/v1")
+    if TENANCY.search(short):
+        who = world.GUEST if short.startswith("/invitations/") else world.FOUNDER
+        return who.person().access_token
+    return SOMEBODY.person().access_token if OWN.search(path) else ADMINS.token()
 
 
 @schemathesis.auth(refresh_interval=None)
@@ -44,7 +57,7 @@ class Credentials:
         if path.endswith("/auth/introspect"):
             pair = ":".join(SERVICE.credentials())
             return "Basic " + base64.b64encode(pair.encode()).decode()
-        token = SOMEBODY.person().access_token if OWN.search(path) else ADMINS.token()
+        token = token_for(path)
         # A key is there for its owner alone, who may be somebody else by now.
         return KEY_OWNERS.get((case.path_parameters or {}).get("id"), f"Bearer {token}")
 
@@ -57,6 +70,11 @@ class Credentials:
 def before_call(context, case, kwargs):
     case.headers = case.headers or {}
     case.headers["X-Forwarded-For"] = world.some_address()
+    if case.operation.path.endswith("/members/me"):
+        # Who leaves is the one who was made a member for it. What a check has put there stays.
+        leaver = world.LEAVERS.get((case.path_parameters or {}).get("id"))
+        if leaver and case.headers.get("Authorization") == f"Bearer {world.FOUNDER.person().access_token}":
+            case.headers["Authorization"] = leaver
 
 
 @schemathesis.hook
@@ -172,7 +190,9 @@ class Cursors:
 
     @staticmethod
     def fetch(path, sorts):
-        token = SOMEBODY.person().access_token if OWN.search(path) else ADMINS.token()
+        token, short = token_for(path), path.removeprefix("/api/v1")
+        if "{" in path:
+            path = path.format(**world.PLACES.parameters("GET", short))
         for sort in sorts:
             # Without "q" a list answers, with it a search.
             query = {"page_size": 1, "sort": sort} | ({"q": "a"} if path.endswith("/search") else {})
@@ -297,7 +317,19 @@ def api_key_rules(body):
 
 
 def in_area(match):
-    return pick(["library", "identity", "operations"], match[0])
+    return pick(["library", "identity", "operations", "organizations"], match[0])
+
+
+def website_rules(body):
+    # Unique in its organization.
+    if isinstance(body.get("url"), str) and pick([True] * 4 + [False], body):
+        body["url"] = f"https://site-{next(SERIAL)}.example.com/{checksum(body):x}"
+
+
+def invitation_rules(body):
+    # An address is invited once at a time.
+    if pick([True] * 4 + [False], body):
+        body["email"] = f"guest-{next(SERIAL)}@example.net"
 
 
 def replay_rules(body):
@@ -319,6 +351,12 @@ BODY_RULES = {
     "/auth/verify-email": mailed(world.verification),
     "/auth/api-keys": api_key_rules,
     "/events/dead-letters/replay": replay_rules,
+    "/organizations/{id}/websites": website_rules,
+    "/websites/{id}": website_rules,
+    "/organizations/{id}/invitations": invitation_rules,
+    "/websites/{id}/invitations": invitation_rules,
+    "/invitations/accept": mailed(world.PLACES.token),
+    "/invitations/decline": mailed(world.PLACES.token),
 }
 
 
@@ -345,7 +383,15 @@ def map_case(context, case):
         keep_query_rules(case.operation, case.query)
     if ParameterLocation.BODY in valid and isinstance(case.body, dict):
         keep_body_rules(path, case.body)
-    if ParameterLocation.PATH in valid and not linked and "id" in case.path_parameters:
+    short = path.removeprefix("/api/v1")
+    if TENANCY.search(short) and case.path_parameters and ParameterLocation.PATH in valid:
+        if not linked and pick([True] * 6 + [False], dict(case.path_parameters), case.body):
+            case.path_parameters |= world.PLACES.parameters(case.operation.method.upper(), short)
+        if ParameterLocation.QUERY in valid and case.query and "confirm" in case.query:
+            # What confirms is the name of what is there.
+            name = world.PLACES.name(case.path_parameters["id"])
+            case.query["confirm"] = case.query["confirm"] if name is None else name
+    elif ParameterLocation.PATH in valid and not linked and "id" in case.path_parameters:
         given = case.path_parameters["id"]
         if path.startswith("/api/v1/books"):
             if isinstance(given, int):

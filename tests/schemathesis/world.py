@@ -202,6 +202,98 @@ def reset():
     return mailed_token(email, "reset_password")
 
 
+# --- organizations ------------------------------------------------------------
+
+
+class Guest(Somebody):
+    """Somebody whose address is proven: they may accept invitations to it."""
+
+    def person(self):
+        if self.now is None or not roles_of(self.now):
+            email = register()["email"]
+            token = mailed_token(email, "verify_email")
+            expect(ask("POST", "/auth/verify-email", json={"token": token}), 200, 204)
+            self.now = sign_in(email)
+        return self.now
+
+
+# Who has organizations, and who is invited to them. Nothing else is done with their accounts.
+FOUNDER = Somebody()
+GUEST = Guest()
+
+# Who may leave a place, by its id: how they are known. The founder can't: nobody else is an admin.
+LEAVERS = {}
+
+
+class Places:
+    """Organizations and websites of the founder. What a request may end is made for it."""
+
+    def __init__(self):
+        self.kept = None
+
+    def organization(self):
+        name = f"Harbor {next(SERIAL)}"
+        return expect(ask("POST", "/organizations", FOUNDER.person().access_token, json={"name": name}), 201)["id"]
+
+    def website(self, organization):
+        body = {"name": "Ferry times", "url": f"https://ferries-{next(SERIAL)}.example.com/"}
+        path = f"/organizations/{organization}/websites"
+        return expect(ask("POST", path, FOUNDER.person().access_token, json=body), 201)["id"]
+
+    def some(self):
+        """A place that is there still: the ids of an organization and of a website of it."""
+        token = FOUNDER.person().access_token
+        if self.kept is None or ask("GET", f"/websites/{self.kept[1]}", token).status_code != 200:
+            organization = self.organization()
+            self.kept = (organization, self.website(organization))
+        return self.kept
+
+    @staticmethod
+    def invite(base, email=None):
+        """A new invitation to an organization or a website, by its path."""
+        body = {"email": email or f"guest-{next(SERIAL)}@example.net", "role": "user"}
+        return expect(ask("POST", f"{base}/invitations", FOUNDER.person().access_token, json=body), 201)
+
+    def token(self):
+        """The token of an invitation of the guest, to a place where they are not yet."""
+        return self.invite(f"/organizations/{self.organization()}", GUEST.person().email)["token"]
+
+    def member(self, base):
+        """A new member, who came by an invitation."""
+        made = self.invite(base)
+        account = register(email=made["email"], invitation_token=made["token"])
+        return sign_in(account["email"])
+
+    def parameters(self, method, path):
+        """Ids for a path that lead to something."""
+        if path == "/invitations/{token}":
+            return {"token": self.token()}
+        if method == "DELETE" and path == "/organizations/{id}":
+            return {"id": self.organization()}
+        organization, website = self.some()
+        if method == "DELETE" and path == "/websites/{id}":
+            return {"id": self.website(organization)}
+        place = website if path.startswith("/websites/") else organization
+        base = path.split("/{")[0] + f"/{place}"
+        found = {"id": place}
+        if "{user_id}" in path:
+            found["user_id"] = self.member(base).id
+        if path.endswith("/members/me"):
+            LEAVERS[place] = f"Bearer {self.member(base).access_token}"
+        if "{invitation_id}" in path:
+            found["invitation_id"] = self.invite(base)["id"]
+        return found
+
+    @staticmethod
+    def name(organization):
+        """What it is called now; nothing if it is not there."""
+        reply = ask("GET", f"/organizations/{organization}", FOUNDER.person().access_token)
+        return reply.json()["name"] if reply.status_code == 200 else None
+
+
+PLACES = Places()
+
+
 # --- dead letters -------------------------------------------------------------
 
 # Of each a few, so that replaying one consumer's leaves something.
