@@ -70,6 +70,12 @@ class Credentials:
 def before_call(context, case, kwargs):
     case.headers = case.headers or {}
     case.headers["X-Forwarded-For"] = world.some_address()
+    if case.operation.label == "DELETE /api/v1/organizations/{id}" and case.meta is not None:
+        # What confirms is the name of what is there; in a scenario only now its id is known.
+        query = case.meta.components.get(ParameterLocation.QUERY)
+        name = world.PLACES.name(case.path_parameters["id"])
+        if query is not None and query.mode.is_positive and case.query and name is not None:
+            case.query["confirm"] = name
     if case.operation.path.endswith("/members/me"):
         # Who leaves is the one who was made a member for it. What a check has put there stays.
         leaver = world.LEAVERS.get((case.path_parameters or {}).get("id"))
@@ -387,10 +393,6 @@ def map_case(context, case):
     if TENANCY.search(short) and case.path_parameters and ParameterLocation.PATH in valid:
         if not linked and pick([True] * 6 + [False], dict(case.path_parameters), case.body):
             case.path_parameters |= world.PLACES.parameters(case.operation.method.upper(), short)
-        if ParameterLocation.QUERY in valid and case.query and "confirm" in case.query:
-            # What confirms is the name of what is there.
-            name = world.PLACES.name(case.path_parameters["id"])
-            case.query["confirm"] = case.query["confirm"] if name is None else name
     elif ParameterLocation.PATH in valid and not linked and "id" in case.path_parameters:
         given = case.path_parameters["id"]
         if path.startswith("/api/v1/books"):
