@@ -35,10 +35,13 @@ impl ProblemKind {
     }
 
     /// RFC 9457 `type`: a reference to the description of this code, which the
-    /// server itself serves.
+    /// server itself serves; or the name that was registered for such problems, where there is one.
     #[must_use]
     pub fn type_uri(&self) -> String {
-        format!("/docs/errors#{}", self.code)
+        match self.code {
+            code if code == RATE_LIMITED.code => QUOTA_EXCEEDED.to_owned(),
+            code => format!("/docs/errors#{code}"),
+        }
     }
 
     /// An occurrence of this kind.
@@ -71,6 +74,9 @@ macro_rules! problems {
         pub static PROBLEMS: &[&$crate::ProblemKind] = &[$(&$name),*];
     };
 }
+
+/// The registered type of [`RATE_LIMITED`].
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
 problems! {
     /// The body is not JSON (or not the declared form) at all.
@@ -121,6 +127,9 @@ problems! {
     /// `If-Match` is missing where it is required.
     pub PRECONDITION_REQUIRED = 428 "precondition_required", "If-Match is required",
         "This installation refuses changes without `If-Match`. Read the resource, then send its `ETag` back in `If-Match`.";
+    /// A rate limit is used up.
+    pub RATE_LIMITED = 429 "rate_limited", "Too many requests",
+        "A rate limit is used up: `violated-policies` names it, `RateLimit-Policy` says how much it admits. Wait as long as `Retry-After` says, then try again; what was refused did not count. `RateLimit` on every answer says how much is left.";
     /// The header section is too large.
     pub HEADERS_TOO_LARGE = 431 "headers_too_large", "Headers too large",
         "The request's headers are larger than the server takes.";

@@ -238,6 +238,24 @@ pub trait Section: Sized {
     fn show(&self) -> Vec<(String, String)>;
 }
 
+/// A section that there may be several of, each under a name of the operator's choice:
+/// `[limits.policies.search]`. Declared by [`settings!`](crate::settings!) with `in each`.
+pub trait NamedSection: Sized {
+    /// What stands before the name: `limits.policies`.
+    const PREFIX: &'static str;
+    /// What they are about.
+    const DOC: &'static str;
+
+    /// Every key, for `NAME`.
+    fn keys() -> Vec<KeyInfo>;
+
+    /// Reads all that were given, by name; faults go into `sources`.
+    fn load_all(sources: &mut Sources) -> BTreeMap<String, Self>;
+
+    /// Path and printable value of each key of the one with this name.
+    fn show(&self, name: &str) -> Vec<(String, String)>;
+}
+
 #[doc(hidden)]
 #[must_use]
 pub fn path(section: &str, key: &str) -> String {
@@ -394,6 +412,22 @@ impl Sources {
         }
     }
 
+    /// Whether some layer sets this key.
+    #[must_use]
+    pub fn is_given(&self, path: &str) -> bool {
+        self.given.contains_key(path)
+    }
+
+    /// The names that stand right below `prefix` and have keys of their own, in order.
+    #[must_use]
+    pub fn names_below(&self, prefix: &str) -> Vec<String> {
+        let below = self.given.keys().filter_map(|path| path.strip_prefix(prefix)?.strip_prefix('.'));
+        let mut names: Vec<String> =
+            below.filter_map(|rest| rest.split_once('.')).map(|(name, _)| name.to_owned()).collect();
+        names.dedup();
+        names
+    }
+
     /// Adds a fault that concerns several keys.
     pub fn fault(&mut self, text: impl Into<String>) {
         self.faults.push(text.into());
@@ -457,7 +491,59 @@ impl fmt::Display for KeyInfo {
 macro_rules! settings {
     (
         $(#[doc = $doc:literal])*
-        $vis:vis struct $name:ident in $section:literal {
+        $vis:vis struct $name:ident in each $prefix:literal { $($keys:tt)* }
+    ) => {
+        $crate::settings!(@keys $(#[doc = $doc])* $vis struct $name { $($keys)* });
+
+        impl $crate::settings::NamedSection for $name {
+            const PREFIX: &'static str = $prefix;
+            const DOC: &'static str = concat!($($doc, "\n",)*);
+
+            fn keys() -> Vec<$crate::settings::KeyInfo> {
+                Self::keys_in(concat!($prefix, ".NAME"))
+            }
+
+            fn load_all(sources: &mut $crate::settings::Sources) -> std::collections::BTreeMap<String, Self> {
+                let names = sources.names_below($prefix);
+                let load = |name: String| {
+                    let section = Self::load_from(sources, &$crate::settings::path($prefix, &name));
+                    (name, section)
+                };
+                names.into_iter().map(load).collect()
+            }
+
+            fn show(&self, name: &str) -> Vec<(String, String)> {
+                self.show_in(&$crate::settings::path($prefix, name))
+            }
+        }
+    };
+    (
+        $(#[doc = $doc:literal])*
+        $vis:vis struct $name:ident in $section:literal { $($keys:tt)* }
+    ) => {
+        $crate::settings!(@keys $(#[doc = $doc])* $vis struct $name { $($keys)* });
+
+        impl $crate::settings::Section for $name {
+            const NAME: &'static str = $section;
+            const DOC: &'static str = concat!($($doc, "\n",)*);
+
+            fn keys() -> Vec<$crate::settings::KeyInfo> {
+                Self::keys_in($section)
+            }
+
+            fn load(sources: &mut $crate::settings::Sources) -> Self {
+                Self::load_from(sources, $section)
+            }
+
+            fn show(&self) -> Vec<(String, String)> {
+                self.show_in($section)
+            }
+        }
+    };
+    (
+        @keys
+        $(#[doc = $doc:literal])*
+        $vis:vis struct $name:ident {
             $($(#[doc = $key_doc:literal])* $key:ident: $type:ty = $default:expr $(, in $range:expr)? $(, env $alias:literal)?;)*
         }
     ) => {
@@ -473,14 +559,11 @@ macro_rules! settings {
             }
         }
 
-        impl $crate::settings::Section for $name {
-            const NAME: &'static str = $section;
-            const DOC: &'static str = concat!($($doc, "\n",)*);
-
-            fn keys() -> Vec<$crate::settings::KeyInfo> {
+        impl $name {
+            fn keys_in(section: &str) -> Vec<$crate::settings::KeyInfo> {
                 let defaults = Self::default();
                 vec![$({
-                    let path = $crate::settings::path($section, stringify!($key));
+                    let path = $crate::settings::path(section, stringify!($key));
                     let kind = <$type as $crate::settings::Setting>::kind();
                     $(let kind = format!("{kind}, {} to {}", $range.start(), $range.end());)?
                     let variables = [$crate::settings::variable(&path) $(, $alias.to_owned())?].to_vec();
@@ -495,10 +578,10 @@ macro_rules! settings {
                 }),*]
             }
 
-            fn load(sources: &mut $crate::settings::Sources) -> Self {
+            fn load_from(sources: &mut $crate::settings::Sources, section: &str) -> Self {
                 Self {$(
                     $key: sources.take(
-                        &$crate::settings::path($section, stringify!($key)),
+                        &$crate::settings::path(section, stringify!($key)),
                         || $default,
                         |_value: &$type| {
                             $(if !$range.contains(_value) {
@@ -510,9 +593,9 @@ macro_rules! settings {
                 )*}
             }
 
-            fn show(&self) -> Vec<(String, String)> {
+            fn show_in(&self, section: &str) -> Vec<(String, String)> {
                 vec![$((
-                    $crate::settings::path($section, stringify!($key)),
+                    $crate::settings::path(section, stringify!($key)),
                     $crate::settings::Setting::show(&self.$key),
                 )),*]
             }
@@ -596,5 +679,35 @@ mod tests {
 
         assert_eq!(expose(example.password.as_ref().unwrap()), "hush");
         assert!(!format!("{example:?} {:?}", example.show()).contains("hush"));
+    }
+
+    crate::settings! {
+        /// A shelf.
+        pub struct Shelf in each "shelves" {
+            /// Its length.
+            length: u32 = 1, in 1..=9;
+            /// What is on it.
+            holds: Vec<String> = vec![];
+        }
+    }
+
+    #[test]
+    fn sections_of_any_name_are_read_and_their_faults_told_with_the_name() {
+        let mut sources = Sources::new();
+        sources.add_toml(
+            "[shelves.low]\nlength = 2\nholds = [\"a\"]\n[shelves.high]\nlenght = 3",
+            "mainstay.toml",
+        );
+        let variable = ("MAINSTAY__SHELVES__HIGH__LENGTH".to_owned(), "10".to_owned());
+        sources.add_environment([variable], &[]);
+        let shelves = Shelf::load_all(&mut sources);
+        assert_eq!(shelves.keys().collect::<Vec<_>>(), ["high", "low"]);
+        assert_eq!((shelves["low"].length, shelves["low"].holds.len()), (2, 1));
+        assert_eq!(shelves["low"].show("low")[0], ("shelves.low.length".to_owned(), "2".to_owned()));
+        assert_eq!(Shelf::keys()[0].path, "shelves.NAME.length");
+
+        let faults = sources.finish().unwrap_err().0.join("\n");
+        assert!(faults.contains("shelves.high.length must be from 1 to 9"), "{faults}");
+        assert!(faults.contains("shelves.high.lenght is not a known setting (mainstay.toml); did you mean shelves.high.length?"), "{faults}");
     }
 }
