@@ -23,7 +23,7 @@ pub const RETRY_AFTER: &str = "retry-after";
 #[must_use]
 pub fn policies<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> String {
     members(policies.into_iter().map(|policy| {
-        format!("{};q={};w={}", Quoted(policy.name()), policy.limit(), policy.window().as_secs())
+        format!("{};q={};w={}", Quoted(policy.shown()), policy.limit(), policy.window().as_secs())
     }))
 }
 
@@ -32,12 +32,19 @@ pub fn policies<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> String {
 #[must_use]
 pub fn limits<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> String {
     members(decisions.into_iter().map(|decision| {
-        let mut member = format!("{};r={}", Quoted(decision.policy.name()), decision.remaining);
-        if decision.reset > 0 {
-            write!(member, ";t={}", decision.reset).expect("a String takes any text");
-        }
+        let mut member = String::new();
+        write_limit(&mut member, &decision.policy, decision.remaining, decision.reset);
         member
     }))
+}
+
+/// Writes one member of `RateLimit`.
+pub fn write_limit(to: &mut String, policy: &Policy, remaining: u32, reset: u32) {
+    let text = "a String takes any text";
+    write!(to, "{};r={remaining}", Quoted(policy.shown())).expect(text);
+    if reset > 0 {
+        write!(to, ";t={reset}").expect(text);
+    }
 }
 
 /// The headers of one answer, as names in lower case with their values. `Retry-After` is among them
@@ -143,6 +150,14 @@ mod tests {
         let untouched = decision("d", "10/min", 10, 0, None);
         assert_eq!(limits([&untouched]), r#""d";r=10"#);
         assert_eq!(policies([]), "");
+    }
+
+    #[test]
+    fn a_policy_has_the_name_that_it_is_shown_by() {
+        let policy = Policy::parse("anonymous", "100/min").unwrap().shown_as("default").unwrap();
+        assert_eq!(policies([&policy]), r#""default";q=100;w=60"#);
+        assert_eq!((policy.name(), policy.clone().into_strict().shown()), ("anonymous", "default"));
+        assert!(Policy::parse("p", "1/s").unwrap().shown_as("").is_err());
     }
 
     #[test]

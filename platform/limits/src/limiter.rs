@@ -15,17 +15,19 @@ use crate::store::memory::MemoryStore;
 use crate::store::redis::{RedisError, RedisOptions, RedisStore};
 use crate::store::{Store, Tally};
 
-/// What happens to calls while Redis is away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Fail {
-    /// Each node admits its share, the limit divided by the number of nodes and at least 1.
-    #[default]
-    Local,
-    /// Everything is admitted; but strict policies are treated as under [`Fail::Local`], and so is
-    /// a call that has one of them among others.
-    Open,
-    /// Nothing is admitted.
-    Closed,
+mainstay_core::setting_words! {
+    /// What happens to calls while Redis is away.
+    #[derive(Default)]
+    pub enum Fail {
+        /// Each node admits its share, the limit divided by the number of nodes and at least 1.
+        #[default]
+        Local = "local",
+        /// Everything is admitted; but strict policies are treated as under [`Fail::Local`], and so is
+        /// a call that has one of them among others.
+        Open = "open",
+        /// Nothing is admitted.
+        Closed = "closed",
+    }
 }
 
 /// How nodes limit together.
@@ -104,14 +106,35 @@ impl Limiter {
         clock: Arc<dyn Clock>,
         metrics: &Metrics,
     ) -> Result<Self, RedisError> {
+        let limiter = Self::to_be_shared(options, clock, metrics)?;
+        limiter.start().await;
+        Ok(limiter)
+    }
+
+    /// As [`Limiter::shared`], but Redis counts as away until [`Limiter::start`].
+    ///
+    /// # Errors
+    /// As [`Limiter::shared`].
+    pub fn to_be_shared(
+        options: Shared,
+        clock: Arc<dyn Clock>,
+        metrics: &Metrics,
+    ) -> Result<Self, RedisError> {
         let shared = SharedStore {
-            store: RedisStore::connect(options.redis, metrics).await?,
+            store: RedisStore::new(options.redis, metrics)?,
             fail: options.fail,
             nodes: AtomicU32::new(options.nodes.get()),
             blocked: BlockedKeys::new(),
             leases: Leases::new(),
         };
         Ok(Self::assemble(clock, metrics, Some(shared)))
+    }
+
+    /// Tries to reach Redis, once, and goes on watching it. Does nothing for a limiter in memory.
+    pub async fn start(&self) {
+        if let Some(shared) = &self.0.shared {
+            shared.store.start().await;
+        }
     }
 
     fn assemble(clock: Arc<dyn Clock>, metrics: &Metrics, shared: Option<SharedStore>) -> Self {
@@ -256,7 +279,12 @@ impl Limiter {
             Fail::Open | Fail::Local => {
                 let nodes = shared.nodes.load(Ordering::Relaxed);
                 for order in &mut *orders {
+                    let affordable = order.cost <= order.shape.capacity();
                     order.shape = order.shape.share(nodes);
+                    // What the whole limit has room for, a share must not refuse for ever.
+                    if affordable {
+                        order.cost = order.cost.min(order.shape.capacity());
+                    }
                 }
                 (self.0.memory.charge_now(orders), Answer::Local)
             }
@@ -268,6 +296,12 @@ impl Limiter {
         if let Some(shared) = &self.0.shared {
             shared.nodes.store(nodes.get(), Ordering::Relaxed);
         }
+    }
+
+    /// What happens to calls while Redis is away. `None` for a limiter in memory.
+    #[must_use]
+    pub fn fail(&self) -> Option<Fail> {
+        self.0.shared.as_ref().map(|shared| shared.fail)
     }
 
     /// Whether the store is there.

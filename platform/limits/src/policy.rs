@@ -58,6 +58,8 @@ pub struct Policy(Arc<Inner>);
 
 struct Inner {
     name: Arc<str>,
+    /// What clients call it; `name` if it is the same.
+    shown: Arc<str>,
     limit: u32,
     window_s: u32,
     algorithm: Algorithm,
@@ -186,19 +188,43 @@ impl Policy {
     #[must_use]
     pub fn into_strict(self) -> Self {
         let inner = &self.0;
-        Self(Arc::new(Inner { name: Arc::clone(&inner.name), strict: true, ..**inner }))
+        let (name, shown) = (Arc::clone(&inner.name), Arc::clone(&inner.shown));
+        Self(Arc::new(Inner { name, shown, strict: true, ..**inner }))
     }
 
-    /// Its name, as clients see it.
+    /// The same policy under another name for clients: what the operator tells apart may be one
+    /// thing to them.
+    ///
+    /// # Errors
+    /// [`PolicyError::Name`] for a name that can't stand in a header.
+    pub fn shown_as(self, shown: &str) -> Result<Self, PolicyError> {
+        check_name(shown)?;
+        let inner = &self.0;
+        Ok(Self(Arc::new(Inner { name: Arc::clone(&inner.name), shown: shown.into(), ..**inner })))
+    }
+
+    /// Its name, which its counters and metrics go by.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Its name as clients see it; [`Policy::name`] unless it was [given another](Policy::shown_as).
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.0.shown
     }
 
     /// How much may be admitted in any trailing window, at least 1.
     #[must_use]
     pub fn limit(&self) -> u32 {
         self.0.limit
+    }
+
+    /// How much may be admitted at once, at best: the limit, for GCRA the burst.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        self.0.shape.capacity()
     }
 
     /// The window, in whole seconds.
@@ -251,9 +277,7 @@ fn build(
     strict: bool,
     lease: Option<u32>,
 ) -> Result<Policy, PolicyError> {
-    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return Err(PolicyError::Name(name.to_owned()));
-    }
+    check_name(name)?;
     if limit == 0 || limit > MAX_LIMIT {
         return Err(PolicyError::Limit(limit.to_string()));
     }
@@ -295,8 +319,14 @@ fn build(
     let mut tag = [0; 16];
     tag.copy_from_slice(&digest::digest(&digest::SHA256, identity.as_bytes()).as_ref()[..16]);
 
-    let lease = lease.unwrap_or(0);
-    Ok(Policy(Arc::new(Inner { name: name.into(), limit, window_s, algorithm, strict, lease, shape, tag })))
+    let (name, lease) = (Arc::<str>::from(name), lease.unwrap_or(0));
+    let shown = Arc::clone(&name);
+    Ok(Policy(Arc::new(Inner { name, shown, limit, window_s, algorithm, strict, lease, shape, tag })))
+}
+
+fn check_name(name: &str) -> Result<(), PolicyError> {
+    let good = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if good { Ok(()) } else { Err(PolicyError::Name(name.to_owned())) }
 }
 
 /// A whole number in digits, which `_` may group.

@@ -92,7 +92,8 @@ impl RedisOptions {
 pub struct RedisStore {
     link: Arc<Link>,
     script: Script,
-    _watcher: JoinSet<()>,
+    /// Ends with the store.
+    watcher: Mutex<JoinSet<()>>,
 }
 
 /// The connection and what is known of it.
@@ -116,6 +117,16 @@ impl RedisStore {
     /// # Errors
     /// [`RedisError`] for an URL that never works.
     pub async fn connect(options: RedisOptions, metrics: &Metrics) -> Result<Self, RedisError> {
+        let store = Self::new(options, metrics)?;
+        store.start().await;
+        Ok(store)
+    }
+
+    /// A store that is away until [`RedisStore::start`].
+    ///
+    /// # Errors
+    /// As [`RedisStore::connect`].
+    pub fn new(options: RedisOptions, metrics: &Metrics) -> Result<Self, RedisError> {
         let client = Client::open(options.info.clone()).map_err(RedisError)?;
         let link = Arc::new(Link {
             options,
@@ -127,14 +138,23 @@ impl RedisStore {
             generation: AtomicU64::new(0),
             metrics: StoreMetrics::new(metrics),
         });
-        let script = script();
-        if !link.rejoin(&script).await {
-            tracing::warn!(store = "redis", "the limits' store can't be reached; trying on");
-            link.opened.notify_one();
+        Ok(Self { link, script: script(), watcher: Mutex::default() })
+    }
+
+    /// Tries to reach Redis, once, and begins to watch it. Once more, it does nothing.
+    pub async fn start(&self) {
+        let is_started = !self.watcher.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if is_started {
+            return;
         }
-        let mut watcher = JoinSet::new();
-        watcher.spawn(watch(Arc::clone(&link), script.clone()));
-        Ok(Self { link, script, _watcher: watcher })
+        if !self.link.rejoin(&self.script).await {
+            tracing::warn!(store = "redis", "the limits' store can't be reached; trying on");
+            self.link.opened.notify_one();
+        }
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        if watcher.is_empty() {
+            watcher.spawn(watch(Arc::clone(&self.link), self.script.clone()));
+        }
     }
 
     /// Whether calls reach Redis, as far as is known.
@@ -268,6 +288,46 @@ async fn watch(link: Arc<Link>, script: Script) {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// What there is to know of a Redis before one relies on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisReport {
+    /// Its version.
+    pub version: String,
+    /// What it does when its memory is full. Anything but `noeviction` forgets counters then.
+    pub maxmemory_policy: String,
+    /// How much memory it may take, in bytes; 0: all there is.
+    pub maxmemory_bytes: u64,
+    /// Whether it is part of a cluster, which a call under several policies can't be counted in.
+    pub is_cluster: bool,
+    /// Whether it takes writes: a replica does not.
+    pub is_primary: bool,
+}
+
+/// Asks a Redis about itself, for at most 5 s.
+///
+/// # Errors
+/// Why it can't be asked, in words.
+pub async fn inspect(options: &RedisOptions) -> Result<RedisReport, String> {
+    let ask = async {
+        let client = Client::open(options.info.clone())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        ::redis::cmd("INFO").query_async::<String>(&mut connection).await
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(5), ask).await;
+    let text = answer.map_err(|_| "no answer within 5 s".to_owned())?.map_err(|error| error.to_string())?;
+    let field = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.unwrap_or_default().trim().to_owned()
+    };
+    Ok(RedisReport {
+        version: field("redis_version"),
+        maxmemory_policy: field("maxmemory_policy"),
+        maxmemory_bytes: field("maxmemory").parse().unwrap_or(0),
+        is_cluster: field("cluster_enabled") == "1",
+        is_primary: field("role") != "slave",
+    })
 }
 
 fn script() -> Script {
