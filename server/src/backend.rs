@@ -8,22 +8,25 @@ use anyhow::Context as _;
 use mainstay_app::{App, Command, Environment, Platform, PlatformParts};
 use mainstay_auth::Passwords;
 use mainstay_core::seal::RootKey;
-use mainstay_core::settings::{KeyInfo, Section, SettingsError, expose};
+use mainstay_core::settings::{KeyInfo, Section, SettingsError, Sources, expose};
 use mainstay_core::{Clock, OsRng, ProblemKind, Rng, SystemClock};
 use mainstay_db::{DatabaseSettings, Db, DbOptions, Migration, Migrator, ReplicaState, ReplicaStatus};
 use mainstay_events::{Events, EventsOptions, EventsSettings, Job, Next, Schedule, Worker};
 use mainstay_http::purge_idempotency_keys;
 use mainstay_http::server::Drain;
 use mainstay_http::{
-    ApiRouter, HttpSettings, Idempotency, OpenApi, Probe, RouteInfo, Stack, StackOptions, ops_router,
+    ApiRouter, HttpSettings, Idempotency, OpenApi, Probe, RateLimits, RouteInfo, Stack, StackOptions,
+    ops_router,
 };
+use mainstay_limits::LimitsConfig;
 use mainstay_mail::{Letterhead, MailSettings, Mails, MailsOptions};
 use mainstay_telemetry::{Metrics, TelemetrySettings};
 
 use crate::config::{self, Config, RedisSettings, RootSettings};
+use crate::limiting;
 
 /// A section of the configuration: its name, what it is about, its keys.
-pub(crate) type SectionInfo = (&'static str, &'static str, Vec<KeyInfo>);
+pub(crate) type SectionInfo = (String, &'static str, Vec<KeyInfo>);
 
 /// The configuration, to be shown.
 pub(crate) struct Described {
@@ -41,6 +44,9 @@ pub struct Backend {
     pub(crate) events: EventsSettings,
     pub(crate) mail: MailSettings,
     pub(crate) redis: RedisSettings,
+    pub(crate) limits_config: LimitsConfig,
+    /// `None`: calls are not limited.
+    pub(crate) limits: Option<RateLimits>,
     pub(crate) drain: Drain,
     apps: Vec<Box<dyn App>>,
 }
@@ -85,6 +91,7 @@ impl Backend {
         let telemetry = TelemetrySettings::load(&mut sources);
         let events = EventsSettings::load(&mut sources);
         let redis = RedisSettings::load(&mut sources);
+        let limits_config = LimitsConfig::load(&mut sources);
         http.check(&mut sources);
         database.check(&mut sources);
         if root.environment == Environment::Production && !http.is_tls() {
@@ -97,6 +104,7 @@ impl Backend {
             config::root_key(&root, expose(&database.url), &*rng, &mut sources)?
         };
         let metrics = Metrics::new();
+        let limits = limiting::build(&limits_config, &redis, offline, &clock, &metrics, &mut sources)?;
         let mail_settings = MailSettings::load(&mut sources);
         mail_settings.check(&mut sources);
         let options = DbOptions {
@@ -144,6 +152,8 @@ impl Backend {
             events,
             mail: mail_settings,
             redis,
+            limits_config,
+            limits,
             drain: Drain::new(),
             apps: Vec::new(),
         })
@@ -172,7 +182,9 @@ impl Backend {
     /// # Errors
     /// Every fault of it, unknown keys included.
     pub fn check_settings(&self) -> Result<(), SettingsError> {
-        self.platform.take_settings().0.finish()
+        let (mut sources, ..) = self.platform.take_settings();
+        self.check_limits(&mut sources);
+        sources.finish()
     }
 
     /// Every section with its keys, and every value as it may be shown. Ends the reading too.
@@ -186,7 +198,7 @@ impl Backend {
             (MailSettings::NAME, MailSettings::DOC, MailSettings::keys()),
             (RedisSettings::NAME, RedisSettings::DOC, RedisSettings::keys()),
         ];
-        let (sources, sections, shown) = self.platform.take_settings();
+        let (mut sources, sections, shown) = self.platform.take_settings();
         let environment = mainstay_core::settings::Setting::show(&self.platform.environment);
         let mut values =
             vec![("environment".to_owned(), environment), ("secret_key".to_owned(), "(secret)".to_owned())];
@@ -196,8 +208,25 @@ impl Backend {
         values.extend(self.events.show());
         values.extend(self.mail.show());
         values.extend(self.redis.show());
+        values.extend(self.limits_config.show());
         values.extend(shown);
-        Described { sections: own.into_iter().chain(sections).collect(), values, verdict: sources.finish() }
+        self.check_limits(&mut sources);
+        let named = |(name, doc, keys): (&str, _, _)| (name.to_owned(), doc, keys);
+        let own = own.into_iter().map(named).chain(self.limits_config.sections());
+        let sections = own.chain(sections.into_iter().map(named)).collect();
+        Described { sections, values, verdict: sources.finish() }
+    }
+
+    /// Policies may name routes, which only the apps together know.
+    fn check_limits(&self, sources: &mut Sources) {
+        let names_routes = self.limits_config.policies.values().any(|policy| !policy.routes.is_empty());
+        if names_routes {
+            let routes: Vec<RouteInfo> =
+                self.routers().iter().flat_map(|router| router.routes().iter().cloned()).collect();
+            RateLimits::faults(&self.limits_config, &routes)
+                .into_iter()
+                .for_each(|fault| sources.fault(fault));
+        }
     }
 
     /// The platform's migrations and every app's.
@@ -283,11 +312,14 @@ impl Backend {
         own.chain(shared).chain(self.apps.iter().flat_map(|app| app.problems())).copied().collect()
     }
 
-    /// Runs what each app does before the first request. Returns lines for the operator.
+    /// Runs what the platform and each app do before the first request. Returns lines for the operator.
     ///
     /// # Errors
     /// If an app can't start.
     pub async fn start_apps(&self) -> anyhow::Result<Vec<String>> {
+        if let Some(limits) = &self.limits {
+            limits.limiter().start().await;
+        }
         let mut lines = Vec::new();
         for app in &self.apps {
             lines.extend(app.start().await?);
@@ -304,12 +336,17 @@ impl Backend {
         Ok(lines)
     }
 
+    /// Every app's routers, and those of what its pages are made of.
+    fn routers(&self) -> Vec<ApiRouter> {
+        let apps =
+            self.apps.iter().flat_map(|app| [app.root_routes(), app.pages(), app.routes().under("/api/v1")]);
+        apps.chain([self.platform.web.routes()]).collect()
+    }
+
     /// The routers, the document and the list of routes, all from one declaration each.
     #[must_use]
     pub fn surface(&self) -> Surface {
-        let apps =
-            self.apps.iter().flat_map(|app| [app.root_routes(), app.pages(), app.routes().under("/api/v1")]);
-        let mut routers: Vec<ApiRouter> = apps.chain([self.platform.web.routes()]).collect();
+        let mut routers = self.routers();
         let problems = self.problems();
         // The document holds the operators' routes too, and they serve the document.
         let describe = |document: &OpenApi| {
@@ -331,6 +368,7 @@ impl Backend {
             idempotency: self.idempotency(),
             metrics: self.platform.metrics.clone(),
             error_page: Some(self.platform.web.error_page()),
+            limits: self.limits.clone(),
         });
         Surface { router: stack.wrap(router), routes, document }
     }
@@ -361,7 +399,7 @@ impl Backend {
                 })
             }
         });
-        [database].into_iter().chain(replicas).collect()
+        [database].into_iter().chain(replicas).chain(self.limits.as_ref().map(limiting::probe)).collect()
     }
 }
 

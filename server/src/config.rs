@@ -84,6 +84,12 @@ impl Config {
         Ok(Self { sources, offline: false })
     }
 
+    /// Sets one key unless something else does: a default of the caller's own.
+    #[must_use]
+    pub fn or_set(self, key: &str, value: impl Into<String>, origin: &str) -> Self {
+        if self.sources.is_given(key) { self } else { self.set(key, value, origin) }
+    }
+
     /// Sets one key, above every other layer. `origin` is shown in messages.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Into<String>, origin: &str) -> Self {

@@ -4,6 +4,7 @@ mod apps;
 mod backend;
 mod cli;
 mod config;
+mod limiting;
 mod serve;
 
 pub use apps::apps;
@@ -14,8 +15,9 @@ pub use config::{Config, RootSettings};
 pub use {
     mainstay_app as app, mainstay_auth as auth, mainstay_core as core, mainstay_db as db,
     mainstay_events as events, mainstay_http as http, mainstay_identity as identity,
-    mainstay_library as library, mainstay_mail as mail, mainstay_operations as operations,
-    mainstay_organizations as organizations, mainstay_telemetry as telemetry,
+    mainstay_library as library, mainstay_limits as limits, mainstay_mail as mail,
+    mainstay_operations as operations, mainstay_organizations as organizations,
+    mainstay_telemetry as telemetry,
 };
 
 /// What a program of your own, or an app, usually needs.
@@ -30,7 +32,7 @@ pub mod prelude {
     pub use mainstay_events::{Consumer, Handle, Job, Schedule, Worker};
     pub use mainstay_http::{
         ApiRouter, Created, ETag, Id, IdempotencyKey, Idempotent, IfMatch, IfNoneMatch, Listing, PublicCache,
-        Tag, Tagged, Valid, ValidForm, ValidQuery, routes,
+        RouteGroup, Tag, Tagged, Valid, ValidForm, ValidQuery, routes,
     };
     pub use mainstay_identity::Identity;
     pub use mainstay_library::Library;

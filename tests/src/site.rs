@@ -21,6 +21,7 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Site {
     environment: BTreeMap<String, String>,
+    has_own_limits: bool,
     // Dropped in this order: the database's name comes from the folder's.
     database: Option<Database>,
     folder: TempDir,
@@ -34,7 +35,7 @@ impl Site {
     #[must_use]
     pub fn bare() -> Self {
         let folder = tempfile::Builder::new().prefix("mainstay-e2e-").tempdir().unwrap();
-        Self { environment: BTreeMap::new(), database: None, folder }
+        Self { environment: BTreeMap::new(), has_own_limits: false, database: None, folder }
     }
 
     /// An empty folder and an empty database of the kind that the run is on.
@@ -58,13 +59,21 @@ impl Site {
     #[must_use]
     pub fn below(&self, name: &str) -> Self {
         let folder = tempfile::Builder::new().prefix(name).tempdir_in(self.folder()).unwrap();
-        Self { environment: BTreeMap::new(), database: None, folder }
+        Self { environment: BTreeMap::new(), has_own_limits: false, database: None, folder }
     }
 
     /// Sets a variable of the environment that commands run in.
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Leaves the rate limits as they are by themselves, or as the file and [`Site::set`] have them.
+    /// Otherwise they count and never refuse: all of a test's callers have one address.
+    #[must_use]
+    pub fn with_own_limits(mut self) -> Self {
+        self.has_own_limits = true;
         self
     }
 
@@ -98,7 +107,13 @@ impl Site {
     }
 
     fn furnish(&self, command: &mut Command) {
-        command.current_dir(self.folder()).env_clear().envs(&self.environment);
+        command.current_dir(self.folder()).env_clear();
+        if !self.has_own_limits {
+            for name in ["ANONYMOUS", "SIGNED_IN", "SERVICES", "AUTH", "UPLOADS"] {
+                command.env(format!("MAINSTAY__LIMITS__{name}"), "1000000000/min");
+            }
+        }
+        command.envs(&self.environment);
         for name in ["PATH", "HOME"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }

@@ -322,7 +322,7 @@ mod tests {
             let user_id = Uuid::from_u128(1).into();
             Some(Principal::User(SignedIn { user_id, roles: Roles::of(&[role]), via, ends_at: None }))
         };
-        let key = || Via::ApiKey { id: Uuid::from_u128(3), scopes: Scopes::all() };
+        let key = || Via::ApiKey { id: Uuid::from_u128(3), scopes: Scopes::all(), limit: None };
         let session = Via::Session(Uuid::from_u128(2));
         let callers = [
             caller(None),

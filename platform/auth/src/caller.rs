@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use mainstay_core::problem::UNAVAILABLE;
 use mainstay_core::{Actor, ActorKind, Problem, RequestId, ServiceId, Timestamp, UserId};
@@ -21,6 +22,8 @@ pub enum Via {
         id: Uuid,
         /// What it may be used for.
         scopes: Scopes,
+        /// The name of the rate limit that an administrator gave it, in place of every user's.
+        limit: Option<Arc<str>>,
     },
 }
 

@@ -14,66 +14,74 @@ use crate::{cookies, same_origin};
 
 pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Who makes the request, if they may.
+/// Who makes the request: `None` for nobody known.
 ///
 /// # Errors
-/// 400 for credentials in two places, 401 for those that are none, 403 where they are not
-/// enough, 503 if they can't be checked.
-pub(crate) async fn admit(
+/// 400 for credentials in two places, 401 for those that are none, 503 if they can't be checked; 403
+/// for a change to a page that comes from elsewhere.
+pub(crate) async fn identify(
     rule: &Rule,
     context: &RequestContext,
     method: &Method,
     headers: &HeaderMap,
-) -> Result<Caller, Problem> {
+) -> Result<Option<Principal>, Problem> {
     if rule.by_cookie {
-        return admit_browser(rule, context, method, headers).await;
+        return identify_browser(rule, context, method, headers).await;
     }
-    let given = Given::find(headers)?;
-    let principal = match &given {
-        None => None,
-        Some(given) => match principal(rule, context, given).await {
-            Ok(principal) => Some(principal),
-            Err(AuthError::Refused) if rule.access == Access::Anybody => None,
-            Err(refused) => return Err(refused.on(rule.access)),
-        },
-    };
-    let caller = Caller::new(principal, context.request_id.clone(), context.address);
-    rule.access.check(&caller)?;
-    let covered =
-        caller.user().and_then(|user| user.scopes()).is_none_or(|scopes| scopes.allow(&rule.area, method));
-    match rule.access {
-        access if covered || !access.asks_for_scopes() => Ok(caller),
-        // What everybody may do, everybody does as nobody: a handler that shows its owner more
-        // must not show it to a key that was not made for it.
-        access if access.is_open() => Ok(Caller::new(None, context.request_id.clone(), context.address)),
-        _ => Err(insufficient_scope(&Scope::needed(&rule.area, method))),
+    let Some(given) = Given::find(headers)? else { return Ok(None) };
+    match principal(rule, context, &given).await {
+        Ok(principal) => Ok(Some(principal)),
+        Err(AuthError::Refused) if rule.access == Access::Anybody => Ok(None),
+        Err(refused) => Err(refused.on(rule.access)),
     }
 }
 
 /// The same for a page of the console. A cookie that opens nothing (any more) counts as none: it is
 /// sent along whether its owner wants it or not.
-async fn admit_browser(
+async fn identify_browser(
     rule: &Rule,
     context: &RequestContext,
     method: &Method,
     headers: &HeaderMap,
-) -> Result<Caller, Problem> {
+) -> Result<Option<Principal>, Problem> {
     let shared = &context.shared;
     same_origin::check(&shared.origin, method, headers)?;
-    let cookie = cookies::find(headers, shared.session_cookie);
-    let principal = match (cookie, &shared.authenticator) {
+    match (cookies::find(headers, shared.session_cookie), &shared.authenticator) {
         (Some(cookie), Some(authenticator)) => {
             match authenticator.authenticate(Credentials::Cookie(cookie)).await {
-                Ok(principal) => Some(principal),
-                Err(AuthError::Refused) => None,
-                Err(refused) => return Err(refused.on(rule.access)),
+                Ok(principal) => Ok(Some(principal)),
+                Err(AuthError::Refused) => Ok(None),
+                Err(refused) => Err(refused.on(rule.access)),
             }
         }
-        _ => None,
-    };
+        _ => Ok(None),
+    }
+}
+
+/// The caller, if they may.
+///
+/// # Errors
+/// 401 for nobody where somebody is needed, 403 where the caller's rights or the key's scopes are
+/// not enough.
+pub(crate) fn admit(
+    rule: &Rule,
+    context: &RequestContext,
+    method: &Method,
+    principal: Option<Principal>,
+) -> Result<Caller, Problem> {
     let caller = Caller::new(principal, context.request_id.clone(), context.address);
     rule.access.check(&caller)?;
-    Ok(caller)
+    let scopes = caller.user().and_then(|user| user.scopes());
+    if rule.by_cookie || scopes.is_none_or(|scopes| scopes.allow(&rule.area, method)) {
+        return Ok(caller);
+    }
+    match rule.access {
+        access if !access.asks_for_scopes() => Ok(caller),
+        // What everybody may do, everybody does as nobody: a handler that shows its owner more
+        // must not show it to a key that was not made for it.
+        access if access.is_open() => Ok(Caller::new(None, context.request_id.clone(), context.address)),
+        _ => Err(insufficient_scope(&Scope::needed(&rule.area, method))),
+    }
 }
 
 async fn principal(rule: &Rule, context: &RequestContext, given: &Given<'_>) -> Result<Principal, AuthError> {

@@ -7,8 +7,9 @@ use mainstay_auth::Authenticator;
 use mainstay_core::RequestId;
 
 use crate::Idempotency;
+use crate::limit::StampSlot;
 
-/// What the stack knows of a request. One pointer and an id: cheap to clone.
+/// What the stack knows of a request. A few pointers: cheap to clone.
 #[derive(Clone)]
 pub struct RequestContext {
     /// Its id.
@@ -16,6 +17,7 @@ pub struct RequestContext {
     /// The client's address, after trusted proxies. `None` for a request that did not come over a socket.
     pub address: Option<IpAddr>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) stamp: StampSlot,
 }
 
 impl RequestContext {

@@ -7,8 +7,8 @@ use mainstay_auth::{Access, Scope};
 use mainstay_core::ProblemKind;
 use mainstay_core::problem::{
     BODY_TOO_LARGE, FORBIDDEN, INSUFFICIENT_SCOPE, INTERNAL, MALFORMED_BODY, MALFORMED_HEADER,
-    MALFORMED_REQUEST, NOT_FOUND, OVERLOADED, PRECONDITION_REQUIRED, REQUEST_TIMEOUT, STALE, TIMEOUT,
-    UNAUTHENTICATED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, VALIDATION_FAILED,
+    MALFORMED_REQUEST, NOT_FOUND, OVERLOADED, PRECONDITION_REQUIRED, RATE_LIMITED, REQUEST_TIMEOUT, STALE,
+    TIMEOUT, UNAUTHENTICATED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, VALIDATION_FAILED,
 };
 use serde_json::{Map, Value, json};
 
@@ -56,6 +56,7 @@ impl OpenApi {
             "paths": paths,
             "components": {
                 "schemas": schemas,
+                "headers": limit_headers(),
                 "securitySchemes": {
                     "bearer": {
                         "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
@@ -95,7 +96,8 @@ Every error is a [problem](https://www.rfc-editor.org/rfc/rfc9457) with a stable
 [the list of codes](/docs/errors) says what each means and what to do about it. \
 Lists are paged by `page` or by `cursor`. Single resources have an `ETag`: send it back in `If-Match` \
 so that nobody's change is overwritten, and in `If-None-Match` to hear whether something changed. \
-Every answer carries `X-Request-Id`.";
+Every answer carries `X-Request-Id`, and all that are limited say in `RateLimit-Policy`, `RateLimit` and \
+`X-RateLimit-*` how many calls are left; beyond that the answer is 429 with `Retry-After`.";
 
 fn schema_of<T: utoipa::PartialSchema>() -> Value {
     serde_json::to_value(T::schema()).expect("schemas serialize")
@@ -189,8 +191,15 @@ pub(crate) fn complete(
     given.into_iter().flatten().filter(|parameter| parameter["in"] == "header").for_each(complete_header);
     let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
     let has_parameter = |place: &str| parameters.iter().any(|parameter| parameter["in"] == place);
-    let mut kinds: Vec<&'static ProblemKind> =
-        vec![&MALFORMED_REQUEST, &UNAUTHENTICATED, &INTERNAL, &OVERLOADED, &TIMEOUT, &UNAVAILABLE];
+    let mut kinds: Vec<&'static ProblemKind> = vec![
+        &MALFORMED_REQUEST,
+        &UNAUTHENTICATED,
+        &RATE_LIMITED,
+        &INTERNAL,
+        &OVERLOADED,
+        &TIMEOUT,
+        &UNAVAILABLE,
+    ];
     match access {
         Access::Public | Access::Anybody | Access::Identified | Access::SignedIn | Access::Service => {}
         Access::Session | Access::Staff | Access::Admin | Access::AdminSession => kinds.push(&FORBIDDEN),
@@ -249,7 +258,73 @@ pub(crate) fn complete(
             *response = problem;
         }
     }
+    declare_limits(&mut operation);
     operation
+}
+
+/// The headers of limited answers, with what each is.
+const LIMIT_HEADERS: [(&str, &str, &str, &str); 5] = [
+    (
+        "RateLimit-Policy",
+        "string",
+        "The limits that the call is under: how many (`q`) in how many seconds (`w`). Structured field.",
+        "\"default\";q=100;w=60",
+    ),
+    (
+        "RateLimit",
+        "string",
+        "What is left of them (`r`), and in how many seconds more will be (`t`). Structured field.",
+        "\"default\";r=42;t=17",
+    ),
+    ("X-RateLimit-Limit", "integer", "How many calls the tightest of them admits.", "100"),
+    ("X-RateLimit-Remaining", "integer", "How many of them are left.", "42"),
+    ("X-RateLimit-Reset", "integer", "Seconds until its window frees a place; 0 if all are free.", "17"),
+];
+
+fn limit_headers() -> Map<String, Value> {
+    let header = |(name, kind, about, example): (&str, &str, &str, &str)| {
+        let example =
+            if kind == "integer" { example.parse::<u32>().unwrap_or(0).into() } else { json!(example) };
+        (name.to_owned(), json!({"description": about, "schema": {"type": kind}, "example": example}))
+    };
+    LIMIT_HEADERS.into_iter().map(header).collect()
+}
+
+/// Whether an answer of this status says that it has the headers. All limited answers have them; the
+/// document says it where clients look.
+fn tells_limits(status: &str) -> bool {
+    status.starts_with('2') || status == "429"
+}
+
+fn declare_limits(operation: &mut Value) {
+    let responses = operation["responses"].as_object_mut();
+    for (status, response) in responses.into_iter().flatten().filter(|(status, _)| tells_limits(status)) {
+        for (name, ..) in LIMIT_HEADERS {
+            response["headers"][name] = json!({"$ref": format!("#/components/headers/{name}")});
+        }
+        if status == "429" {
+            response["headers"]["Retry-After"] = json!({
+                "description": "Seconds until the call would be admitted if no other came.",
+                "schema": {"type": "integer", "minimum": 0},
+            });
+        }
+    }
+}
+
+/// Takes back what is said of limits, for an operation that has none.
+pub(crate) fn without_limits(operation: &mut Value) {
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    responses.remove("429");
+    for response in responses.values_mut() {
+        if let Some(headers) = response.get_mut("headers").and_then(Value::as_object_mut) {
+            for (name, ..) in LIMIT_HEADERS {
+                headers.remove(name);
+            }
+            if headers.is_empty() {
+                response.as_object_mut().map(|response| response.remove("headers"));
+            }
+        }
+    }
 }
 
 /// Whether an API key is refused there for want of a scope.

@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::server::Drain;
-use crate::{ApiRouter, OpenApi, Tag, docs};
+use crate::{ApiRouter, OpenApi, RouteGroup, Tag, docs};
 
 /// Says how the part is: an error if the server can't do without it.
 type Check = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
@@ -82,7 +82,7 @@ struct Health {
 struct Readiness {
     /// `ready`, `unready` or `draining`.
     status: &'static str,
-    /// Each part the server depends on: `ok`, or what is wrong with it.
+    /// Each part the server depends on: `ok`, or what is wrong with it. Some it can do without for a while.
     parts: BTreeMap<&'static str, String>,
 }
 
@@ -97,14 +97,21 @@ pub fn ops_router(
 ) -> ApiRouter {
     let mut router = ApiRouter::new(OPERATIONS)
         .route(routes!(get_health), Access::Public, &[])
+        .in_group(RouteGroup::Unlimited)
         .route(routes!(get_readiness), Access::Public, &[])
+        .in_group(RouteGroup::Unlimited)
         .page("/openapi.json", get(openapi_json), Access::Public)
+        .in_group(RouteGroup::Unlimited)
         .page("/docs", get(reference), Access::Public)
+        .in_group(RouteGroup::Unlimited)
         .page("/docs/scalar.js", get(reference_program), Access::Public)
+        .in_group(RouteGroup::Unlimited)
         .page("/docs/errors", get(error_codes), Access::Public)
-        .page("/docs/errors.css", get(error_codes_style), Access::Public);
+        .in_group(RouteGroup::Unlimited)
+        .page("/docs/errors.css", get(error_codes_style), Access::Public)
+        .in_group(RouteGroup::Unlimited);
     if metrics.is_some() {
-        router = router.page("/metrics", get(render_metrics), Access::Public);
+        router = router.page("/metrics", get(render_metrics), Access::Public).in_group(RouteGroup::Unlimited);
     }
     router.with_state(Ops {
         drain,

@@ -1,20 +1,21 @@
 //! Routes that cannot be added without an access rule.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
-use http::Method;
-use mainstay_auth::Access;
-use mainstay_core::ProblemKind;
+use http::{HeaderMap, Method};
+use mainstay_auth::{Access, Caller};
+use mainstay_core::{Problem, ProblemKind};
 use serde_json::Value;
 use utoipa_axum::router::UtoipaMethodRouter;
 
-use crate::admit::admit;
-use crate::{RequestContext, openapi};
+use crate::admit::{admit, identify};
+use crate::limit::RouteLimits;
+use crate::{RequestContext, RouteGroup, openapi};
 
 /// The heading that an app's operations stand under in the API reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,12 @@ pub struct RouteInfo {
     pub documented: bool,
     /// Whether the cookie of a browser's session says who asks, and errors are pages.
     pub by_cookie: bool,
+    /// Which rate limits it is under besides those of its caller.
+    pub group: RouteGroup,
+    /// How many calls one call to it counts as.
+    pub cost: u32,
+    /// Filled by the stack that stands before it. Empty: it is not limited.
+    pub(crate) limits: Arc<OnceLock<RouteLimits>>,
 }
 
 /// A router that records every route with its access rule and its documentation.
@@ -103,6 +110,8 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
         let (method, operation) = only(item);
         let method: Method = method.to_uppercase().parse().expect("the document names methods");
         let value = openapi::complete(operation.clone(), self.tag, access, &method, problems);
+        let limits = Arc::default();
+        self.methods.push((path.to_owned(), guarded(methods, access, self.tag, false, &limits)));
         self.routes.push(RouteInfo {
             method: method.clone(),
             path: path.to_owned(),
@@ -111,17 +120,20 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
             area: self.tag.area(),
             documented: true,
             by_cookie: false,
+            group: RouteGroup::Default,
+            cost: 1,
+            limits,
         });
         self.operations.push(Operation { path: path.to_owned(), method, value });
         let schema = |(name, schema)| (name, serde_json::to_value(schema).expect("schemas serialize"));
         self.schemas.extend(schemas.into_iter().map(schema));
-        self.methods.push((path.to_owned(), guarded(methods, access, self.tag, false)));
         self
     }
 
     /// Adds a page for people: it has an access rule, but stands in no document.
     #[must_use]
     pub fn page(mut self, path: &'static str, methods: MethodRouter<S>, access: Access) -> Self {
+        let limits: Arc<OnceLock<RouteLimits>> = Arc::default();
         self.routes.push(RouteInfo {
             method: Method::GET,
             path: path.to_owned(),
@@ -130,8 +142,11 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
             area: self.tag.area(),
             documented: false,
             by_cookie: false,
+            group: RouteGroup::Default,
+            cost: 1,
+            limits: limits.clone(),
         });
-        self.methods.push((path.to_owned(), guarded(methods, access, self.tag, false)));
+        self.methods.push((path.to_owned(), guarded(methods, access, self.tag, false, &limits)));
         self
     }
 
@@ -139,6 +154,7 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
     /// asks; what does not come from a page of ours may change nothing; errors are pages.
     #[must_use]
     pub fn console_page(mut self, path: &'static str, methods: MethodRouter<S>, access: Access) -> Self {
+        let limits: Arc<OnceLock<RouteLimits>> = Arc::default();
         self.routes.push(RouteInfo {
             method: Method::GET,
             path: path.to_owned(),
@@ -147,9 +163,42 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
             area: self.tag.area(),
             documented: false,
             by_cookie: true,
+            group: RouteGroup::Default,
+            cost: 1,
+            limits: limits.clone(),
         });
-        self.methods.push((path.to_owned(), guarded(methods, access, self.tag, true)));
+        self.methods.push((path.to_owned(), guarded(methods, access, self.tag, true, &limits)));
         self
+    }
+
+    /// Puts the route that was added last under the limits of a group.
+    ///
+    /// # Panics
+    /// If there is no route yet.
+    #[must_use]
+    pub fn in_group(mut self, group: RouteGroup) -> Self {
+        self.last().group = group;
+        if group == RouteGroup::Unlimited
+            && self.last().documented
+            && let Some(operation) = self.operations.last_mut()
+        {
+            openapi::without_limits(&mut operation.value);
+        }
+        self
+    }
+
+    /// Counts each call to the route that was added last as so many, against every limit.
+    ///
+    /// # Panics
+    /// If there is no route yet.
+    #[must_use]
+    pub fn at_cost(mut self, calls: u32) -> Self {
+        self.last().cost = calls;
+        self
+    }
+
+    fn last(&mut self) -> &mut RouteInfo {
+        self.routes.last_mut().expect("a route was added before")
     }
 
     /// Gives the handlers their state.
@@ -225,6 +274,7 @@ pub(crate) struct Rule {
     pub(crate) area: String,
     /// Whether the cookie says who asks.
     pub(crate) by_cookie: bool,
+    pub(crate) limits: Arc<OnceLock<RouteLimits>>,
 }
 
 /// `route_layer`, so that a wrong method is 405 for everybody.
@@ -233,19 +283,45 @@ fn guarded<S: Clone + Send + Sync + 'static>(
     access: Access,
     tag: Tag,
     by_cookie: bool,
+    limits: &Arc<OnceLock<RouteLimits>>,
 ) -> MethodRouter<S> {
-    let rule = Arc::new(Rule { access, area: tag.area(), by_cookie });
+    let rule = Arc::new(Rule { access, area: tag.area(), by_cookie, limits: limits.clone() });
     methods.route_layer(from_fn(move |request: Request, next: Next| guard(rule.clone(), request, next)))
 }
 
 async fn guard(rule: Arc<Rule>, mut request: Request, next: Next) -> Response {
     let context =
         request.extensions().get::<RequestContext>().cloned().expect("the stack stands before every route");
-    match admit(&rule, &context, request.method(), request.headers()).await {
+    match enter(&rule, &context, request.method(), request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
+    }
+}
+
+/// Who asks, whether they have calls left, whether they may: in this order, so that what is refused
+/// counts too.
+async fn enter(
+    rule: &Rule,
+    context: &RequestContext,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
+    let (address, stamp) = (context.address, &context.stamp);
+    match (identify(rule, context, method, headers).await, rule.limits.get()) {
+        (Ok(principal), limits) => {
+            if let Some(limits) = limits {
+                limits.charge(method, address, principal.as_ref(), stamp).await?;
+            }
+            admit(rule, context, method, principal)
+        }
+        // Nobody's fault but ours is not counted.
+        (Err(problem), Some(limits)) if problem.kind().status < 500 => {
+            limits.charge_stray(address, stamp).await?;
+            Err(problem)
+        }
+        (Err(problem), _) => Err(problem),
     }
 }

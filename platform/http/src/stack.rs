@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,9 +35,13 @@ use tracing::Instrument as _;
 
 use crate::compress;
 use crate::context::Shared;
+use crate::limit::{self, StampSlot};
 use crate::respond::Links;
 use crate::server::PeerAddr;
-use crate::{HttpSettings, Idempotency, RequestContext, RouteInfo, TrustedProxies, cookies, same_origin};
+use crate::{
+    HttpSettings, Idempotency, RateLimits, RequestContext, RouteGroup, RouteInfo, TrustedProxies, cookies,
+    same_origin,
+};
 
 /// What a [`Stack`] is made from.
 #[derive(Clone)]
@@ -55,6 +60,8 @@ pub struct StackOptions {
     pub metrics: Metrics,
     /// How errors look to people. `None`: as to programs.
     pub error_page: Option<ErrorPage>,
+    /// How many calls are admitted. `None`: all.
+    pub limits: Option<RateLimits>,
 }
 
 /// Makes the page that people see instead of a problem.
@@ -89,6 +96,9 @@ struct Inner {
     error_page: Option<ErrorPage>,
     /// The routes of the console.
     pages: HashSet<String>,
+    limits: Option<RateLimits>,
+    /// Routes that are not limited.
+    unlimited: HashSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -137,7 +147,13 @@ impl Stack {
     /// If the settings were not checked ([`HttpSettings::check`]).
     #[must_use]
     pub fn new(options: StackOptions) -> Self {
-        let StackOptions { settings, authenticator, routes, rng, idempotency, metrics, error_page } = options;
+        let StackOptions { settings, authenticator, routes, rng, idempotency, metrics, error_page, limits } =
+            options;
+        if let Some(limits) = &limits {
+            limits.bind(&routes);
+        }
+        let unlimited = routes.iter().filter(|route| route.group == RouteGroup::Unlimited);
+        let unlimited = unlimited.map(|route| route.path.clone()).collect();
         let pages = routes.iter().filter(|route| route.by_cookie).map(|route| route.path.clone()).collect();
         let durations = Family::new_with_constructor(histogram as fn() -> Histogram);
         let durations =
@@ -167,6 +183,8 @@ impl Stack {
             cors: cors(&settings.cors_origins),
             error_page,
             pages,
+            limits,
+            unlimited,
         }))
     }
 
@@ -199,7 +217,10 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     }
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
     let exposed = ["etag", "idempotent-replayed", "link", "location", "retry-after", "x-request-id"]
-        .map(HeaderName::from_static);
+        .map(HeaderName::from_static)
+        .into_iter()
+        .chain(limit::NAMES)
+        .collect::<Vec<_>>();
     let allowed =
         ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "x-request-id"];
     Some(
@@ -242,17 +263,21 @@ async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> R
     };
     let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0.ip());
     let address = peer.map(|peer| stack.proxies.client(peer, request.headers()));
-    let (request_id, shared) = (asked.request_id.clone(), stack.shared.clone());
-    request.extensions_mut().insert(RequestContext { request_id, address, shared });
+    let (request_id, shared, stamp) = (asked.request_id.clone(), stack.shared.clone(), StampSlot::default());
+    request.extensions_mut().insert(RequestContext { request_id, address, shared, stamp: stamp.clone() });
     // Just the id: a span's fields are written out for every request, whether a line is logged or not.
     let span = tracing::info_span!("request", id = %asked.request_id);
 
     let always_served = matches!(asked.uri.path(), "/healthz" | "/readyz" | "/metrics");
     let response = match stack.enter(always_served) {
-        Some(_inside) => handle(stack, request, next).instrument(span.clone()).await,
+        Some(_inside) => {
+            let response = handle(stack, request, next).instrument(span.clone()).await;
+            stack.charge_stray(&route, address, &stamp, response).await
+        }
         None => Problem::retry_later(&OVERLOADED, "Too many requests are in progress.", 1).into_response(),
     };
-    let response = span.in_scope(|| stack.finish(&asked, response));
+    let mut response = span.in_scope(|| stack.finish(&asked, response));
+    stamp.write(response.headers_mut());
 
     let took = started.elapsed();
     let status = response.status().as_u16();
@@ -319,6 +344,28 @@ impl Inner {
         self.in_flight_gauge.inc();
         let inside = Inside(self);
         (always || before < self.shared.max_in_flight).then_some(inside)
+    }
+
+    /// Counts what reached no route, and refuses it if it is too much. Routes count for themselves.
+    async fn charge_stray(
+        &self,
+        route: &Route,
+        address: Option<IpAddr>,
+        stamp: &StampSlot,
+        response: Response,
+    ) -> Response {
+        let is_stray = match response.status() {
+            StatusCode::NOT_FOUND => route.0.is_none(),
+            StatusCode::METHOD_NOT_ALLOWED => true,
+            _ => false,
+        };
+        match &self.limits {
+            Some(limits) if is_stray && stamp.is_empty() && !self.unlimited.contains(route.as_str()) => {
+                let charged = limits.charge_stray(address, stamp).await;
+                charged.map_or_else(Problem::into_response, |()| response)
+            }
+            _ => response,
+        }
     }
 
     fn finish(&self, asked: &Asked, mut response: Response) -> Response {

@@ -59,6 +59,7 @@ impl TestApp {
         let plan = compose(Backend::new(described).expect("the plan can be built").with(Identity::new));
         let database = Arc::new(TestDatabase::migrated(&plan.migrations()).await);
 
+        let config = with_high_limits(config);
         let clock = Arc::new(ManualClock::at(START));
         let rng = Arc::new(SeededRng::new(42));
         let passwords = Passwords::weak_for_tests(rng.clone());
@@ -143,6 +144,7 @@ impl TestApp {
     pub async fn another_node_with(&self, config: Config, compose: impl Fn(Backend) -> Backend) -> Node {
         let rng = Arc::new(SeededRng::new(u64::from(44 + self.users.fetch_add(1, Ordering::Relaxed))));
         let passwords = Passwords::weak_for_tests(rng.clone());
+        let config = with_high_limits(config);
         let config =
             config.set("secret_key", SECRET, "test").set("database.url", self.database.url(), "test");
         let backend = Backend::with_parts(config, self.clock.clone(), rng, passwords.clone())
@@ -293,6 +295,23 @@ impl Node {
     pub fn passwords(&self) -> &Passwords {
         &self.passwords
     }
+}
+
+/// Limits that count and never refuse, where the test sets no others: its clock stands still, and all
+/// callers come from one place.
+fn with_high_limits(config: Config) -> Config {
+    let limits = ["anonymous", "signed_in", "services", "auth", "uploads"];
+    limits
+        .into_iter()
+        .fold(config, |config, name| config.or_set(&format!("limits.{name}"), "1000000000/min", "test"))
+}
+
+/// The limits that a server has by itself, for [`TestApp::boot_with`].
+#[must_use]
+pub fn default_limits() -> Config {
+    let limits = mainstay::limits::LimitsConfig::default().show();
+    let text = |value: &str| value.trim_matches('"').to_owned();
+    limits.into_iter().fold(Config::defaults(), |config, (key, value)| config.set(&key, text(&value), "test"))
 }
 
 const SECRET: &str = "a secret for tests, and long enough";

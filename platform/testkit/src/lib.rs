@@ -5,7 +5,7 @@ mod browser;
 mod client;
 mod contract;
 
-pub use app::{Node, TestApp};
+pub use app::{Node, TestApp, default_limits};
 pub use browser::Browser;
 pub use client::{Client, Reply};
 pub use mainstay::Config;

@@ -11,7 +11,7 @@ use http::{Uri, header};
 use mainstay_auth::Access;
 use mainstay_core::Problem;
 use mainstay_core::problem::NOT_FOUND;
-use mainstay_http::{ApiRouter, Tag};
+use mainstay_http::{ApiRouter, RouteGroup, Tag};
 
 use crate::Web;
 
@@ -51,6 +51,8 @@ impl Web {
     #[must_use]
     pub fn routes(&self) -> ApiRouter {
         const TAG: Tag = Tag { name: "Web", about: "Pages for people." };
-        ApiRouter::new(TAG).page("/console/assets/{file}", get(asset), Access::Public)
+        ApiRouter::new(TAG)
+            .page("/console/assets/{file}", get(asset), Access::Public)
+            .in_group(RouteGroup::Unlimited)
     }
 }

@@ -23,19 +23,23 @@ pub(super) fn routes(plan: &Backend, markdown: bool) -> anyhow::Result<()> {
     let mut page = String::new();
     if markdown {
         page.push_str(
-            "# Routes\n\nEvery route with who may use it. Generated from the code (`make docs`). `signed_in` is everybody\n\
-             with an account; staff may do what is `staff`, admins everything. HEAD is answered wherever GET is.\n\n\
-             | method | path | access | operation |\n| --- | --- | --- | --- |\n",
+            "# Routes\n\nEvery route with who may use it and the rate limits that it is under. Generated from the code (`make docs`). `signed_in` is everybody\n\
+             with an account; staff may do what is `staff`, admins everything. HEAD is answered wherever GET is. `×10`: a call counts as ten.\n\n\
+             | method | path | access | limits | operation |\n| --- | --- | --- | --- | --- |\n",
         );
     }
     let width = routes.iter().map(|route| route.path.len()).max().unwrap_or(0);
     for route in &routes {
         let (method, path, access, operation) =
             (route.method.as_str(), &route.path, route.access.name(), &route.operation);
+        let limits = match route.cost {
+            1 => route.group.name().to_owned(),
+            cost => format!("{} ×{cost}", route.group.name()),
+        };
         let _infallible = if markdown {
-            writeln!(page, "| {method} | `{path}` | {access} | `{operation}` |")
+            writeln!(page, "| {method} | `{path}` | {access} | {limits} | `{operation}` |")
         } else {
-            writeln!(page, "{method:<7} {path:<width$}  {access:<9}  {operation}")
+            writeln!(page, "{method:<7} {path:<width$}  {access:<9}  {limits:<11}  {operation}")
         };
     }
     print(&page)
@@ -114,7 +118,8 @@ pub(super) fn config(backend: &Backend, matches: &ArgMatches) -> anyhow::Result<
 
 fn shown(sections: &[SectionInfo], values: &[(String, String)]) -> String {
     let mut page = String::new();
-    for (name, _, keys) in sections {
+    // What could be there under a name of the operator's, and is not, has no values.
+    for (name, _, keys) in sections.iter().filter(|(name, ..)| !name.ends_with(".NAME")) {
         if !name.is_empty() {
             let _infallible = write!(page, "\n[{name}]\n");
         }

@@ -5,4 +5,5 @@
 mod access;
 mod coverage;
 mod document;
+mod limits;
 mod stack;

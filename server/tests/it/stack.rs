@@ -11,7 +11,7 @@ use mainstay_testkit::{TestApp, json};
 use tokio::task::JoinSet;
 
 /// An app that behaves badly on demand.
-struct Unruly;
+pub(crate) struct Unruly;
 
 const TAG: Tag = Tag { name: "Unruly", about: "For tests." };
 

@@ -6,8 +6,8 @@ use axum::response::Response;
 use mainstay_auth::{Access, Caller, Role, Roles};
 use mainstay_core::{Page, Paging, Patch, Problem, UserId};
 use mainstay_http::{
-    ApiRouter, Id, IdempotencyKey, Idempotent, IfMatch, IfNoneMatch, Listing, Tagged, Valid, ValidQuery,
-    routes,
+    ApiRouter, Id, IdempotencyKey, Idempotent, IfMatch, IfNoneMatch, Listing, RouteGroup, Tagged, Valid,
+    ValidQuery, routes,
 };
 
 use super::me::UserView;
@@ -23,7 +23,10 @@ pub(super) fn routes(router: ApiRouter<Accounts>) -> ApiRouter<Accounts> {
         .route(routes!(update_user), Access::AdminSession, &[&USER_NOT_FOUND, &LAST_ADMIN])
         .route(routes!(delete_user), Access::AdminSession, &[&USER_NOT_FOUND, &LAST_ADMIN])
         .route(routes!(delete_me), Access::Session, &[&LAST_ADMIN, &LOGIN_LOCKED])
+        .in_group(RouteGroup::Auth)
         .route(routes!(invite_user), Access::Admin, &[])
+        // A mail to whomever one names.
+        .at_cost(10)
 }
 
 mainstay_core::text_type! {

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use mainstay_auth::{Access, Caller, Via};
 use mainstay_core::Problem;
-use mainstay_http::{ApiRouter, Valid, routes};
+use mainstay_http::{ApiRouter, RouteGroup, Valid, routes};
 
 use crate::domain::{Email, NewPassword, Password};
 use crate::error::{LOGIN_LOCKED, TOKEN_INVALID};
@@ -13,10 +13,15 @@ use crate::service::Accounts;
 pub(super) fn routes(router: ApiRouter<Accounts>) -> ApiRouter<Accounts> {
     router
         .route(routes!(verify_email), Access::Anybody, &[&TOKEN_INVALID])
+        .in_group(RouteGroup::Auth)
         .route(routes!(resend_verification), Access::Anybody, &[])
+        .in_group(RouteGroup::Auth)
         .route(routes!(forgot_password), Access::Anybody, &[])
+        .in_group(RouteGroup::Auth)
         .route(routes!(reset_password), Access::Anybody, &[&TOKEN_INVALID])
+        .in_group(RouteGroup::Auth)
         .route(routes!(change_password), Access::Session, &[&LOGIN_LOCKED])
+        .in_group(RouteGroup::Auth)
 }
 
 mainstay_core::text_type! {

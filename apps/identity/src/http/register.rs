@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use mainstay_auth::{Access, Caller, Role, Roles};
 use mainstay_core::{Problem, ProblemKind};
-use mainstay_http::{ApiRouter, Created, ETag, Valid, routes};
+use mainstay_http::{ApiRouter, Created, ETag, RouteGroup, Valid, routes};
 
 use super::me::UserView;
 use super::recovery::MailedToken;
@@ -15,11 +15,11 @@ use crate::service::{Accounts, Brought, NewUser, Registered};
 
 pub(super) fn routes(router: ApiRouter<Accounts>) -> ApiRouter<Accounts> {
     const TAKEN: [&ProblemKind; 3] = [&TOKEN_INVALID, &EMAIL_TAKEN, &USERNAME_TAKEN];
-    router.route(routes!(register), Access::Anybody, &[&[&INVITATION_REQUIRED], &TAKEN[..]].concat()).route(
-        routes!(setup),
-        Access::Anybody,
-        &TAKEN,
-    )
+    router
+        .route(routes!(register), Access::Anybody, &[&[&INVITATION_REQUIRED], &TAKEN[..]].concat())
+        .in_group(RouteGroup::Auth)
+        .route(routes!(setup), Access::Anybody, &TAKEN)
+        .in_group(RouteGroup::Auth)
 }
 
 mainstay_core::text_type! {

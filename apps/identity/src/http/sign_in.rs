@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, header};
 use mainstay_auth::{Access, Caller};
 use mainstay_core::input::Text as _;
 use mainstay_core::{Faults, Problem};
-use mainstay_http::{ApiRouter, Valid, extract, routes};
+use mainstay_http::{ApiRouter, RouteGroup, Valid, extract, routes};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,7 +23,9 @@ use crate::service::{Accounts, Device, Grant, LoginName, SignIn};
 pub(super) fn routes(router: ApiRouter<Accounts>) -> ApiRouter<Accounts> {
     router
         .route(routes!(login), Access::Anybody, &[&INVALID_CREDENTIALS, &EMAIL_NOT_VERIFIED, &LOGIN_LOCKED])
+        .in_group(RouteGroup::Auth)
         .route(routes!(issue_token), Access::Anybody, &[])
+        .in_group(RouteGroup::Auth)
         .route(routes!(refresh), Access::Anybody, &[&INVALID_REFRESH_TOKEN])
 }
 

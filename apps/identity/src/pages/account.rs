@@ -9,7 +9,7 @@ use mainstay_auth::{Access, Scope, Scopes};
 use mainstay_core::input::Text as _;
 use mainstay_core::problem::STALE;
 use mainstay_core::{Paging, Patch, Problem, Sorting};
-use mainstay_http::{ApiRouter, ETag, IfMatch};
+use mainstay_http::{ApiRouter, ETag, IfMatch, RouteGroup};
 use mainstay_web::{Field, Flash, Form, Shape, Submitted, Tone, Visit, moment};
 
 use super::sign_in::goodbye;
@@ -31,11 +31,13 @@ pub(super) fn routes(router: ApiRouter<Pages>) -> ApiRouter<Pages> {
         .console_page(HOME, get(show), Access::Session)
         .console_page("/console/account/profile", only_post().post(save_profile), Access::Session)
         .console_page("/console/account/password", only_post().post(change_password), Access::Session)
+        .in_group(RouteGroup::Auth)
         .console_page("/console/account/sessions/end", only_post().post(end_session), Access::Session)
         .console_page("/console/account/sessions/end-all", only_post().post(end_all), Access::Session)
         .console_page("/console/account/keys", only_post().post(make_key), Access::Session)
         .console_page("/console/account/keys/revoke", only_post().post(revoke_key), Access::Session)
         .console_page("/console/account/delete", only_post().post(delete), Access::Session)
+        .in_group(RouteGroup::Auth)
 }
 
 /// The newest first.

@@ -9,7 +9,7 @@ use axum::routing::get;
 use http::StatusCode;
 use mainstay_auth::Access;
 use mainstay_core::Problem;
-use mainstay_http::ApiRouter;
+use mainstay_http::{ApiRouter, RouteGroup};
 use mainstay_web::{Field, Flash, Form, Submitted, Visit};
 
 use super::{Card, Pages, status_of};
@@ -18,11 +18,11 @@ use crate::error::AccountError;
 use crate::service::Accounts;
 
 pub(super) fn routes(router: ApiRouter<Pages>) -> ApiRouter<Pages> {
-    router.console_page("/console/verify-email", get(show).post(verify), Access::Anybody).console_page(
-        "/console/resend-verification",
-        get(show_resend).post(resend),
-        Access::Anybody,
-    )
+    router
+        .console_page("/console/verify-email", get(show).post(verify), Access::Anybody)
+        .in_group(RouteGroup::Auth)
+        .console_page("/console/resend-verification", get(show_resend).post(resend), Access::Anybody)
+        .in_group(RouteGroup::Auth)
 }
 
 /// What a link that opens nothing leads to.

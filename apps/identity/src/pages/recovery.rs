@@ -5,7 +5,7 @@ use axum::response::Response;
 use axum::routing::get;
 use mainstay_auth::Access;
 use mainstay_core::Problem;
-use mainstay_http::ApiRouter;
+use mainstay_http::{ApiRouter, RouteGroup};
 use mainstay_web::{Field, Flash, Form, Submitted, Visit};
 
 use super::mailed::dead_link;
@@ -17,7 +17,9 @@ use crate::service::Accounts;
 pub(super) fn routes(router: ApiRouter<Pages>) -> ApiRouter<Pages> {
     router
         .console_page("/console/forgot-password", get(show_forgot).post(forget), Access::Anybody)
+        .in_group(RouteGroup::Auth)
         .console_page("/console/reset-password", get(show_reset).post(reset), Access::Anybody)
+        .in_group(RouteGroup::Auth)
 }
 
 fn forgot_form(visit: &Visit, email: &str) -> Form {

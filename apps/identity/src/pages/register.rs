@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use mainstay_auth::{Access, Role, Roles};
 use mainstay_core::Problem;
 use mainstay_core::input::Text;
-use mainstay_http::ApiRouter;
+use mainstay_http::{ApiRouter, RouteGroup};
 use mainstay_web::{Field, Flash, Form, Submitted, Visit};
 
 use super::{Card, Pages, password_hint, sign_in, status_of};
@@ -17,7 +17,7 @@ use crate::http::{OrganizationName, PersonName};
 use crate::service::{Accounts, Brought, LoginName, NewUser, Registered};
 
 pub(super) fn routes(router: ApiRouter<Pages>) -> ApiRouter<Pages> {
-    router.console_page("/register", get(show).post(register), Access::Anybody)
+    router.console_page("/register", get(show).post(register), Access::Anybody).in_group(RouteGroup::Auth)
 }
 
 /// The form with what was typed so far.

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use mainstay_auth::Access;
 use mainstay_core::Problem;
 use mainstay_core::input::Text as _;
-use mainstay_http::ApiRouter;
+use mainstay_http::{ApiRouter, RouteGroup};
 use mainstay_web::{Field, Flash, Form, Submitted, Visit, local_path};
 
 use super::{Card, Pages};
@@ -18,11 +18,10 @@ use crate::http::{credentials, device};
 use crate::service::{Accounts, LoginName, Logout, SignIn};
 
 pub(super) fn routes(router: ApiRouter<Pages>) -> ApiRouter<Pages> {
-    router.console_page("/login", get(show).post(sign_in), Access::Anybody).console_page(
-        "/logout",
-        get(ask_sign_out).post(sign_out),
-        Access::Anybody,
-    )
+    router
+        .console_page("/login", get(show).post(sign_in), Access::Anybody)
+        .in_group(RouteGroup::Auth)
+        .console_page("/logout", get(ask_sign_out).post(sign_out), Access::Anybody)
 }
 
 fn form(visit: &Visit, name: &str, next: &str) -> Form {

@@ -178,7 +178,7 @@ impl ApiKeys {
         let live = found.filter(|key| !has_ended(key, now)).ok_or(AuthError::Refused)?;
         self.note_use(&live, now);
         let LiveKey { id, user_id, roles, scopes, expires_at, created_at: _, last_used_at: _ } = live;
-        Ok(SignedIn { user_id, roles, via: Via::ApiKey { id, scopes }, ends_at: expires_at })
+        Ok(SignedIn { user_id, roles, via: Via::ApiKey { id, scopes, limit: None }, ends_at: expires_at })
     }
 
     /// What is known of a key at this very moment; nothing is believed. `None` if it opens nothing.

@@ -27,6 +27,8 @@ pub(crate) fn routes(books: Books) -> ApiRouter {
         .route(routes!(create_book), Access::Staff, &[&ISBN_TAKEN])
         .route(routes!(search_books), Access::Public, &[])
         .route(routes!(export::export_books), Access::Public, &[])
+        // The whole library at once.
+        .at_cost(10)
         .route(routes!(get_book), Access::Public, &[&BOOK_NOT_FOUND])
         .route(routes!(replace_book), Access::Staff, &[&BOOK_NOT_FOUND, &ISBN_TAKEN])
         .route(routes!(update_book), Access::Staff, &[&BOOK_NOT_FOUND, &ISBN_TAKEN])

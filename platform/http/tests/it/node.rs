@@ -96,6 +96,7 @@ impl House {
             rng,
             metrics: metrics.clone(),
             error_page: None,
+            limits: None,
         });
         Node { router: stack.wrap(routes.into_axum()), db, metrics }
     }
