@@ -142,6 +142,7 @@ impl Backend {
             root_key,
             environment: root.environment,
             public_url: http.public_url(),
+            limit_policies: limits_config.policies.keys().cloned().collect(),
             sources,
         });
         Ok(Self {

@@ -1,5 +1,6 @@
 //! `mainstay users …`, `mainstay keys …`
 
+mod api_keys;
 mod services;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -14,6 +15,7 @@ use crate::domain::{Email, NewPassword, Username};
 use crate::keys::{KeyInfo, Rotation};
 use crate::service::{Accounts, NewUser};
 
+pub(crate) use api_keys::api_keys;
 pub(crate) use services::services;
 
 pub(crate) fn users(accounts: &Accounts) -> Command {

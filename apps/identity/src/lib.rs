@@ -120,6 +120,7 @@ impl App for Identity {
             commands::users(&self.accounts),
             commands::keys(&self.accounts),
             commands::services(&self.accounts),
+            commands::api_keys(&self.accounts),
         ]
     }
 

@@ -49,6 +49,8 @@ pub struct Platform {
     pub people: PeopleSlot,
     /// What pages are made with.
     pub web: Web,
+    /// The names of the rate limits that an API key can be given.
+    pub limit_policies: Arc<[String]>,
     settings: Arc<Mutex<Settings>>,
 }
 
@@ -80,6 +82,8 @@ pub struct PlatformParts {
     pub environment: Environment,
     /// Where people reach the server.
     pub public_url: String,
+    /// The names of the rate limits that an API key can be given.
+    pub limit_policies: Arc<[String]>,
     /// The layers of the configuration.
     pub sources: Sources,
 }
@@ -98,6 +102,7 @@ impl Platform {
             root_key,
             environment,
             public_url,
+            limit_policies,
             sources,
         } = parts;
         let ids = Ids::new(clock.clone(), rng.clone());
@@ -119,6 +124,7 @@ impl Platform {
             account_hooks,
             people: PeopleSlot::default(),
             web,
+            limit_policies,
             settings,
         }
     }

@@ -296,6 +296,41 @@ async fn policies_of_ones_own_apply_to_groups_areas_operations_and_kinds_of_call
 }
 
 #[tokio::test]
+async fn an_administrator_gives_a_key_a_limit_of_its_own() {
+    let app =
+        boot_with(&[("limits.policies.partner.limit", "5000/min"), ("limits.policies.trial.limit", "2/min")])
+            .await;
+    let (admin, owner) = (app.admin().await, app.user().await);
+    let made = owner.post("/api/v1/auth/api-keys", json!({"name": "robot"})).await;
+    assert_eq!(made.json["limit_policy"], json!(null));
+    let robot = app.with_token(made.json["key"].as_str().expect("a key"));
+    let path = format!("/api/v1/auth/api-keys/{}/limit", made.json["id"].as_str().expect("an id"));
+    assert_eq!(robot.get(BOOKS).await.header("x-ratelimit-limit"), "1000");
+
+    let put = async |caller: &Client, policy: &str| caller.put(&path, &[], json!({"policy": policy})).await;
+    assert_eq!(put(&owner, "partner").await.status, 403);
+    let unknown = put(&admin, "partnre").await;
+    assert_eq!(
+        (unknown.status.as_u16(), &unknown.json["errors"][0]["code"]),
+        (422, &json!("unknown_policy"))
+    );
+    assert!(unknown.text().contains("there are partner, trial"), "{}", unknown.text());
+    let limited = put(&admin, "partner").await;
+    assert_eq!((limited.status.as_u16(), &limited.json["limit_policy"]), (200, &json!("partner")));
+    assert_eq!(robot.get(BOOKS).await.header("ratelimit-policy"), r#""partner";q=5000;w=60"#);
+    assert_eq!(put(&admin, "trial").await.status, 200);
+    assert_eq!(times(3, async || robot.get(BOOKS).await).await, [200, 200, 429]);
+
+    let list = owner.get("/api/v1/auth/api-keys").await;
+    assert_eq!(list.json["items"][0]["limit_policy"], "trial");
+    let back = admin.delete(&path, &[]).await;
+    assert_eq!((back.status.as_u16(), &back.json["limit_policy"]), (200, &json!(null)));
+    assert_eq!(robot.get(BOOKS).await.header("x-ratelimit-limit"), "1000");
+    let nobodys = "/api/v1/auth/api-keys/018f0000-0000-7000-8000-000000000000/limit";
+    assert_eq!(admin.delete(nobodys, &[]).await.code(), "api_key_not_found");
+}
+
+#[tokio::test]
 async fn limits_can_be_switched_off_one_by_one_and_all_together() {
     let app = boot_with(&[("limits.anonymous", "off")]).await;
     assert_eq!(app.anonymous().get(BOOKS).await.header("ratelimit"), "");

@@ -9,6 +9,11 @@ mainstay_core::uuid_ids! {
 }
 
 mainstay_core::text_type! {
+    /// The name of a rate limit in the settings: 1 to 40 characters.
+    pub struct LimitPolicy(1..=40);
+}
+
+mainstay_core::text_type! {
     /// What a key is for: 1 to 100 characters.
     pub struct CredentialName(1..=100);
 }
@@ -27,6 +32,8 @@ pub(crate) struct ApiKey {
     pub(crate) expires_at: Option<Timestamp>,
     /// To the minute. `None`: never.
     pub(crate) last_used_at: Option<Timestamp>,
+    /// The name of its own rate limit. `None`: that of every user.
+    pub(crate) limit_policy: Option<String>,
 }
 
 /// Most keys of one user that could be used at the same time.

@@ -1,5 +1,6 @@
 //! API keys over HTTP.
 
+use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::Response;
 use http::StatusCode;
@@ -7,13 +8,13 @@ use mainstay_auth::{Access, Caller, Scope, Scopes};
 use mainstay_core::input::{InputValue, Raw};
 use mainstay_core::{Faults, Page, Paging, Problem, Sorting, Timestamp};
 use mainstay_http::{
-    ApiRouter, Created, Id, IdempotencyKey, Idempotent, Listing, RequestContext, ValidQuery, routes,
+    ApiRouter, Created, Id, IdempotencyKey, Idempotent, Listing, RequestContext, Valid, ValidQuery, routes,
 };
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::domain::{ApiKey, ApiKeyId, CredentialName};
+use crate::domain::{ApiKey, ApiKeyId, CredentialName, LimitPolicy};
 use crate::error::{API_KEY_NOT_FOUND, AccountError, TOO_MANY_API_KEYS};
 use crate::service::{Accounts, MadeApiKey, NewApiKey};
 
@@ -22,6 +23,8 @@ pub(super) fn routes(router: ApiRouter<Accounts>) -> ApiRouter<Accounts> {
         .route(routes!(list_api_keys), Access::Session, &[])
         .route(routes!(create_api_key), Access::Session, &[&TOO_MANY_API_KEYS])
         .route(routes!(revoke_api_key), Access::Session, &[&API_KEY_NOT_FOUND])
+        .route(routes!(limit_api_key), Access::AdminSession, &[&API_KEY_NOT_FOUND])
+        .route(routes!(unlimit_api_key), Access::AdminSession, &[&API_KEY_NOT_FOUND])
 }
 
 /// Scopes, and at least one: a key without any would open nothing.
@@ -77,12 +80,24 @@ pub(crate) struct ApiKeyView {
     expires_at: Option<Timestamp>,
     /// When it was last used, to the minute; `null` if never.
     last_used_at: Option<Timestamp>,
+    /// The name of the rate limit that an administrator gave it; `null`: that of every user.
+    limit_policy: Option<String>,
 }
 
 impl From<ApiKey> for ApiKeyView {
     fn from(key: ApiKey) -> Self {
-        let ApiKey { id, user_id: _, name, prefix, scopes, created_at, expires_at, last_used_at } = key;
-        Self { id, name, prefix, scopes, created_at, expires_at, last_used_at }
+        let ApiKey {
+            id,
+            user_id: _,
+            name,
+            prefix,
+            scopes,
+            created_at,
+            expires_at,
+            last_used_at,
+            limit_policy,
+        } = key;
+        Self { id, name, prefix, scopes, created_at, expires_at, last_used_at, limit_policy }
     }
 }
 
@@ -205,4 +220,50 @@ async fn revoke_api_key(
     let user = caller.require_user()?.user_id;
     accounts.api_keys.revoke(&caller.actor(), user, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+mainstay_core::input! {
+    /// A rate limit for an API key.
+    pub struct LimitApiKey {
+        /// The name of a policy in the settings, `[limits.policies.NAME]`.
+        policy: LimitPolicy,
+    }
+}
+
+/// Give an API key a rate limit of its own
+///
+/// Anybody's key; its owner sees the id. It takes the place of the limit of every user, and counts at once; on
+/// other nodes within a second.
+#[utoipa::path(
+    put,
+    path = "/auth/api-keys/{id}/limit",
+    params(("id" = String, Path, format = "uuid", description = "Names the key")),
+    request_body = LimitApiKey,
+    responses((status = 200, description = "The key as it is now", body = ApiKeyView)),
+)]
+async fn limit_api_key(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+    Id(id): Id<ApiKeyId>,
+    Valid(LimitApiKey { policy }): Valid<LimitApiKey>,
+) -> Result<Json<ApiKeyView>, Problem> {
+    let policy = policy.into_string();
+    let key = accounts.api_keys.limit(&caller.actor(), id, Some(&policy)).await?;
+    Ok(Json(key.into()))
+}
+
+/// Put an API key back under the rate limit of every user
+#[utoipa::path(
+    delete,
+    path = "/auth/api-keys/{id}/limit",
+    params(("id" = String, Path, format = "uuid", description = "Names the key")),
+    responses((status = 200, description = "The key as it is now", body = ApiKeyView)),
+)]
+async fn unlimit_api_key(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+    Id(id): Id<ApiKeyId>,
+) -> Result<Json<ApiKeyView>, Problem> {
+    let key = accounts.api_keys.limit(&caller.actor(), id, None).await?;
+    Ok(Json(key.into()))
 }

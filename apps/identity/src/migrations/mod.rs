@@ -5,6 +5,7 @@ mod m20261121140100_sign_ins;
 mod m20261121140200_credentials;
 mod m20261121140400_people;
 mod m20261121160000_browsers;
+mod m20261128090000_key_limits;
 
 use mainstay_db::Migration;
 
@@ -16,5 +17,6 @@ pub(crate) fn all() -> Vec<Migration> {
         m20261121140200_credentials::migration(),
         m20261121140400_people::migration(),
         m20261121160000_browsers::migration(),
+        m20261128090000_key_limits::migration(),
     ]
 }

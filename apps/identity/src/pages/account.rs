@@ -168,7 +168,17 @@ fn session_row(visit: &Visit, session: Session, current: SessionId) -> SessionRo
 }
 
 fn key_row(visit: &Visit, key: ApiKey) -> KeyRow {
-    let ApiKey { id, user_id: _, name, prefix, scopes, created_at, expires_at, last_used_at } = key;
+    let ApiKey {
+        id,
+        user_id: _,
+        name,
+        prefix,
+        scopes,
+        created_at,
+        expires_at,
+        last_used_at,
+        limit_policy: _,
+    } = key;
     let revoke = visit
         .form("revoke", "/console/account/keys/revoke", "Revoke")
         .hidden("id", id.to_string())

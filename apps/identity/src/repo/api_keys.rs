@@ -1,6 +1,6 @@
 //! API keys.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use mainstay_auth::{Roles, Scopes};
@@ -29,6 +29,7 @@ impl From<api_key::Model> for ApiKey {
             expires_at,
             last_used_at,
             revoked_at: _,
+            limit_policy,
         } = row;
         Self {
             id: id.into(),
@@ -39,6 +40,7 @@ impl From<api_key::Model> for ApiKey {
             created_at: Timestamp::from_millis(created_at),
             expires_at: expires_at.map(Timestamp::from_millis),
             last_used_at: last_used_at.map(Timestamp::from_millis),
+            limit_policy,
         }
     }
 }
@@ -49,7 +51,8 @@ pub(crate) async fn insert_api_key(
     key: &ApiKey,
     key_hash: String,
 ) -> Result<(), DbErr> {
-    let ApiKey { id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at } = key.clone();
+    let ApiKey { id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at, limit_policy } =
+        key.clone();
     let row = api_key::Model {
         id: id.uuid(),
         user_id: user_id.uuid(),
@@ -61,6 +64,7 @@ pub(crate) async fn insert_api_key(
         expires_at: expires_at.map(Timestamp::millis),
         last_used_at: last_used_at.map(Timestamp::millis),
         revoked_at: None,
+        limit_policy,
     };
     api_key::Entity::insert(row.into_active_model()).exec_without_returning(connection).await?;
     Ok(())
@@ -101,6 +105,33 @@ pub(crate) async fn find_api_key(
 ) -> Result<Option<(ApiKey, String)>, DbErr> {
     let row = of_user(user).filter(api_key::Column::Id.eq(id.uuid())).one(connection).await?;
     Ok(row.map(|row| (row.key_hash.clone(), row)).map(|(hash, row)| (row.into(), hash)))
+}
+
+/// Anybody's key that was not revoked, with the hash of its secret.
+pub(crate) async fn find_anybodys_api_key(
+    connection: &impl ConnectionTrait,
+    id: ApiKeyId,
+) -> Result<Option<(ApiKey, String)>, DbErr> {
+    let found = api_key::Entity::find()
+        .filter(api_key::Column::Id.eq(id.uuid()))
+        .filter(api_key::Column::RevokedAt.is_null());
+    let row = found.one(connection).await?;
+    Ok(row.map(|row| (row.key_hash.clone(), row)).map(|(hash, row)| (row.into(), hash)))
+}
+
+/// Gives a key a rate limit of its own, or takes it back. False if the key was revoked.
+pub(crate) async fn limit_api_key(
+    connection: &impl ConnectionTrait,
+    id: ApiKeyId,
+    policy: Option<&str>,
+) -> Result<bool, DbErr> {
+    let result = api_key::Entity::update_many()
+        .col_expr(api_key::Column::LimitPolicy, Expr::value(policy))
+        .filter(api_key::Column::Id.eq(id.uuid()))
+        .filter(api_key::Column::RevokedAt.is_null())
+        .exec(connection)
+        .await?;
+    Ok(result.rows_affected == 1)
 }
 
 /// Ends a key. False if it was ended before.
@@ -148,6 +179,7 @@ pub(crate) struct LiveKey {
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) last_used_at: Option<Timestamp>,
+    pub(crate) limit_policy: Option<Arc<str>>,
 }
 
 impl LiveKey {
@@ -160,6 +192,7 @@ impl LiveKey {
             created_at: Timestamp::from_millis(row.get("created_at")?),
             expires_at: row.get::<Option<i64>>("expires_at")?.map(Timestamp::from_millis),
             last_used_at: row.get::<Option<i64>>("last_used_at")?.map(Timestamp::from_millis),
+            limit_policy: row.get::<Option<String>>("limit_policy")?.map(Arc::from),
         })
     }
 }
@@ -168,7 +201,7 @@ static LIVE_KEY: LazyLock<PointQuery> = LazyLock::new(|| {
     let column = |table: &'static str, name: &'static str| Expr::col((Alias::new(table), Alias::new(name)));
     let of_key = column("users", "id").equals((Alias::new("api_keys"), Alias::new("user_id")));
     let mut select = Query::select();
-    for name in ["id", "user_id", "scopes", "created_at", "expires_at", "last_used_at"] {
+    for name in ["id", "user_id", "scopes", "created_at", "expires_at", "last_used_at", "limit_policy"] {
         select.expr(column("api_keys", name));
     }
     PointQuery::new(

@@ -31,6 +31,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     ids: Ids,
+    /// The names of rate limits that keys can be given.
+    limit_policies: Arc<[String]>,
     /// By the hash of the key.
     seen: Believed<String, Option<LiveKey>>,
     uses: Uses,
@@ -58,6 +60,7 @@ impl ApiKeys {
             clock: platform.clock.clone(),
             rng: platform.rng.clone(),
             ids: platform.ids.clone(),
+            limit_policies: platform.limit_policies.clone(),
             seen: Believed::new(),
             uses: Uses::new(),
         }))
@@ -100,6 +103,7 @@ impl ApiKeys {
             created_at: now,
             expires_at,
             last_used_at: None,
+            limit_policy: None,
         };
         repo::insert_api_key(unit, &key, token_hash(secret.expose())).await?;
         unit.audit(
@@ -151,6 +155,48 @@ impl ApiKeys {
         Ok(())
     }
 
+    /// Gives anybody's key a rate limit of its own, by its name in the settings; or, with `None`, takes
+    /// it back. It counts here from then on, elsewhere within a second.
+    ///
+    /// # Errors
+    /// [`AccountError::Invalid`] for a name that no policy has, [`AccountError::ApiKeyNotFound`].
+    pub(crate) async fn limit(
+        &self,
+        actor: &Actor,
+        id: ApiKeyId,
+        policy: Option<&str>,
+    ) -> Result<ApiKey, AccountError> {
+        let inner = &*self.0;
+        if let Some(name) = policy.filter(|name| inner.limit_policies.iter().all(|known| known != name)) {
+            let there_are = match &*inner.limit_policies {
+                [] => "the settings have none (`[limits.policies.NAME]`)".to_owned(),
+                names => format!("there are {}", names.join(", ")),
+            };
+            let message = format!("is no policy, {name:?}: {there_are}");
+            return Err(AccountError::Invalid(Faults::one("policy", "unknown_policy", message)));
+        }
+        let unit = inner.db.write(actor).await?;
+        let found = repo::find_anybodys_api_key(&unit, id).await?;
+        let (mut key, key_hash) = found.ok_or(AccountError::ApiKeyNotFound)?;
+        if key.limit_policy.as_deref() == policy {
+            return Ok(key);
+        }
+        if !repo::limit_api_key(&unit, id, policy).await? {
+            return Err(AccountError::ApiKeyNotFound);
+        }
+        unit.audit(
+            AuditEntry::new("api_key.limited", format!("api_key/{id}"))
+                .note("name", &key.name)
+                .note("prefix", &key.prefix)
+                .note("user_id", key.user_id)
+                .changed("limit_policy", &key.limit_policy.as_deref(), &policy),
+        );
+        unit.commit().await?;
+        inner.seen.forget(&key_hash);
+        key.limit_policy = policy.map(str::to_owned);
+        Ok(key)
+    }
+
     /// Believes nothing of any key any more: call it after the commit that switched an
     /// account off, removed it or gave it other roles.
     pub(crate) fn forget_all(&self) {
@@ -177,8 +223,17 @@ impl ApiKeys {
         let now = inner.clock.now();
         let live = found.filter(|key| !has_ended(key, now)).ok_or(AuthError::Refused)?;
         self.note_use(&live, now);
-        let LiveKey { id, user_id, roles, scopes, expires_at, created_at: _, last_used_at: _ } = live;
-        Ok(SignedIn { user_id, roles, via: Via::ApiKey { id, scopes, limit: None }, ends_at: expires_at })
+        let LiveKey {
+            id,
+            user_id,
+            roles,
+            scopes,
+            expires_at,
+            limit_policy: limit,
+            created_at: _,
+            last_used_at: _,
+        } = live;
+        Ok(SignedIn { user_id, roles, via: Via::ApiKey { id, scopes, limit }, ends_at: expires_at })
     }
 
     /// What is known of a key at this very moment; nothing is believed. `None` if it opens nothing.

@@ -135,7 +135,8 @@ impl Accounts {
 
 impl Found {
     fn of_key(key: LiveKey) -> Self {
-        let LiveKey { id, user_id, roles, scopes, created_at, expires_at, last_used_at: _ } = key;
+        let LiveKey { id, user_id, roles, scopes, created_at, expires_at, last_used_at: _, limit_policy: _ } =
+            key;
         Self {
             token_type: TokenType::ApiKey,
             user_id,
