@@ -9,7 +9,7 @@ use crate::Backend;
 use crate::backend::{Described, SectionInfo};
 
 /// Prints, and is content if nobody reads on: `mainstay routes | head`.
-fn print(text: &str) -> anyhow::Result<()> {
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),

@@ -5,13 +5,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::ArgMatches;
 use mainstay_app::Environment;
+use mainstay_core::settings::Sources;
 use mainstay_db::Dialect;
 use mainstay_db::migrate::State;
+use mainstay_limits::{Fail, RedisReport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::text;
-use crate::Backend;
+use crate::{Backend, limiting};
 
 /// What a check found.
 enum Finding {
@@ -32,6 +34,7 @@ pub(super) async fn run(backend: &Backend) -> anyhow::Result<()> {
         ("address", address(backend).await),
         ("proxies", proxies(backend)),
         ("mail", mail(backend).await),
+        ("limits", limits(backend).await),
     ] {
         let (mark, text) = match finding {
             Finding::Good(text) => ("ok  ", text),
@@ -56,6 +59,48 @@ fn environment(backend: &Backend) -> Finding {
         Environment::Development => {
             Finding::Note("development: set environment = \"production\" where people rely on it".to_owned())
         }
+    }
+}
+
+async fn limits(backend: &Backend) -> Finding {
+    if backend.limits.is_none() {
+        return Finding::Note(
+            "switched off by limits.enabled: nobody is kept from guessing passwords".to_owned(),
+        );
+    }
+    let settings = &backend.limits_config.settings;
+    // Faults of the address were reported before.
+    let Some(options) = limiting::redis_options(&backend.redis, &mut Sources::new()) else {
+        return Finding::Good("counted in this process's memory, which is right for one node".to_owned());
+    };
+    let report = match mainstay_limits::inspect(&options).await {
+        Ok(report) => report,
+        Err(error) => {
+            let meanwhile = limiting::meanwhile(settings.fail);
+            return Finding::Bad(format!("Redis does not answer ({error}); {meanwhile}"));
+        }
+    };
+    let RedisReport { version, maxmemory_policy, maxmemory_bytes, is_cluster, is_primary } = report;
+    let bounded = maxmemory_bytes > 0;
+    if is_cluster {
+        Finding::Bad(format!("Redis {version} is part of a cluster; limits need one server"))
+    } else if !is_primary {
+        Finding::Bad(format!("Redis {version} is a replica and takes no writes"))
+    } else if maxmemory_policy != "noeviction" && bounded {
+        Finding::Bad(format!(
+            "Redis {version} forgets counters when it is full: set maxmemory-policy noeviction, not {maxmemory_policy}"
+        ))
+    } else if maxmemory_policy != "noeviction" {
+        Finding::Note(format!(
+            "Redis {version} would forget counters once it has a maxmemory: set maxmemory-policy noeviction, not \
+             {maxmemory_policy}"
+        ))
+    } else if settings.nodes == 1 && settings.fail == Fail::Local {
+        Finding::Note(format!(
+            "counted in Redis {version}; limits.nodes is 1, so while it is away each node admits the whole limit"
+        ))
+    } else {
+        Finding::Good(format!("counted in Redis {version} by {} nodes", settings.nodes))
     }
 }
 

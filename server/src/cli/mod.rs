@@ -5,6 +5,7 @@
 
 mod describe;
 mod doctor;
+mod limits;
 mod migrate;
 
 use std::path::PathBuf;
@@ -61,6 +62,9 @@ async fn dispatch(compose: fn(Backend) -> Backend, started: Instant) -> anyhow::
         ("config", Some("reference")) => return describe::config_reference(&plan),
         ("healthcheck", _) => return doctor::healthcheck(given).await,
         ("migrate", Some("new")) => return migrate::new(given),
+        ("limits", _) if let Some(policy) = limits::written_out(given) => {
+            return limits::test_text(policy, given);
+        }
         _ => {}
     }
 
@@ -109,6 +113,7 @@ async fn dispatch(compose: fn(Backend) -> Backend, started: Instant) -> anyhow::
         }
         "migrate" => migrate::run(&backend, given).await,
         "doctor" => doctor::run(&backend).await,
+        "limits" => limits::run(&backend, given),
         _ => {
             let app = app_commands.iter().position(|app| app.arguments.get_name() == name);
             let command =
@@ -167,6 +172,7 @@ fn arguments() -> Command {
         .subcommand(serve)
         .subcommand(migrate::arguments())
         .subcommand(config_command)
+        .subcommand(limits::arguments())
         .subcommand(Command::new("doctor").about("Check everything that the server depends on"))
         .subcommand(
             Command::new("routes").about("List every route with its access rule").arg(
