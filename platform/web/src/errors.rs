@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, Method, StatusCode, header};
-use mainstay_core::problem::UNAUTHENTICATED;
+use mainstay_core::problem::{RATE_LIMITED, UNAUTHENTICATED};
 use mainstay_http::{CROSS_SITE, ErrorPage, Failed};
 
 use crate::layout::{Layout, Nav};
@@ -82,6 +82,10 @@ fn words(failed: &Failed<'_>) -> (&'static str, &'static str) {
             ("This link does not work any more", "It has expired, was used already, or a newer one was sent.")
         }
         413 | 414 | 431 => ("That was too much", "What was sent is larger than this page takes."),
+        _ if kind.code == RATE_LIMITED.code => (
+            "Too many requests",
+            "Too much came from you, or from your network, in a short time. Please wait a moment, then try again.",
+        ),
         429 => ("Too many attempts", "Please wait a moment, then try again."),
         503 => {
             ("One moment, please", "The server is busy or being looked after. Try again in a few seconds.")
