@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod away;
+mod checker;
 mod contract;
 mod limiter;
 mod memory;
