@@ -20,10 +20,13 @@
 
 mod books;
 mod browser;
+#[path = "../../platform/limits/tests/it/checker.rs"]
+pub mod checker;
 mod client;
 mod database;
 mod process;
 pub mod raw;
+mod redis;
 mod site;
 
 pub use books::isbn;
@@ -31,5 +34,6 @@ pub use browser::{Browser, Look};
 pub use client::{Client, Reply};
 pub use database::{Backing, Database};
 pub use process::{Finished, Process, Signal, with_open_files};
+pub use redis::Redis;
 pub use serde_json::{Value, json};
 pub use site::{PASSWORD, Server, Site};

@@ -46,6 +46,10 @@ pub enum Signal {
     Term,
     /// Be gone.
     Kill,
+    /// Stand still.
+    Stop,
+    /// Go on.
+    Continue,
 }
 
 /// A process that has ended.
@@ -145,6 +149,8 @@ impl Process {
         let name = match signal {
             Signal::Term => "TERM",
             Signal::Kill => "KILL",
+            Signal::Stop => "STOP",
+            Signal::Continue => "CONT",
         };
         let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.id())).status().unwrap();
         assert!(sent.success(), "the process is gone already\n{}", self.stderr());

@@ -9,6 +9,8 @@ mod documents;
 mod journey;
 mod library;
 mod lifecycle;
+mod limits;
+mod limits_shared;
 mod migrations;
 mod organizations;
 mod pages;
