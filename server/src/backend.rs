@@ -359,6 +359,7 @@ impl Backend {
         routers.push(describe(&document));
         let routes: Vec<RouteInfo> =
             routers.iter().flat_map(|router| router.routes().iter().cloned()).collect();
+        let error_shapes = routers.iter().filter_map(ApiRouter::error_shape).cloned().collect();
         let router =
             routers.into_iter().fold(axum::Router::new(), |all, router| all.merge(router.into_axum()));
         let stack = Stack::new(StackOptions {
@@ -370,6 +371,7 @@ impl Backend {
             metrics: self.platform.metrics.clone(),
             error_page: Some(self.platform.web.error_page()),
             limits: self.limits.clone(),
+            error_shapes,
         });
         Surface { router: stack.wrap(router), routes, document }
     }

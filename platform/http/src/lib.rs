@@ -17,6 +17,7 @@ mod router;
 mod same_origin;
 pub mod server;
 mod settings;
+mod shape;
 mod stack;
 
 pub use conditional::{ETag, IfMatch, IfNoneMatch};
@@ -32,5 +33,6 @@ pub use respond::{Created, Listing, PublicCache, Tagged};
 pub use router::{ApiRouter, RouteInfo, Tag};
 pub use same_origin::{CROSS_SITE, PROBLEMS};
 pub use settings::HttpSettings;
+pub use shape::{ErrorShape, PlacedShape};
 pub use stack::{ErrorPage, Failed, Stack, StackOptions};
 pub use utoipa_axum::routes;

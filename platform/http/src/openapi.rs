@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::idempotency::{
     IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REQUIRED, IDEMPOTENCY_KEY_REUSED, KEY_PATTERN, is_key_parameter,
 };
+use crate::shape::ErrorShape;
 use crate::{ApiRouter, Tag};
 
 /// The document of a whole server.
@@ -166,6 +167,7 @@ pub(crate) fn complete(
     access: Access,
     method: &Method,
     own: &[&'static ProblemKind],
+    shape: Option<&ErrorShape>,
 ) -> Value {
     operation["tags"] = json!([tag.name]);
     if let Some(summary) = operation["summary"].as_str() {
@@ -243,16 +245,20 @@ pub(crate) fn complete(
     kinds.extend(own);
     let mut by_status: BTreeMap<u16, Vec<&'static ProblemKind>> = BTreeMap::new();
     for kind in kinds {
-        let of_status = by_status.entry(kind.status).or_default();
+        let status = shape.map_or(kind.status, |shape| (shape.status)(kind));
+        let of_status = by_status.entry(status).or_default();
         if !of_status.contains(&kind) {
             of_status.push(kind);
         }
     }
     for (status, kinds) in by_status {
         let response = &mut operation["responses"][status.to_string()];
-        let problem = problem_response(&kinds);
+        let problem = match shape {
+            Some(shape) => shape.response(&kinds),
+            None => problem_response(&kinds),
+        };
         // A protocol's own shape may stand beside the problem under the same status.
-        if response["content"].is_object() {
+        if shape.is_none() && response["content"].is_object() {
             response["content"][PROBLEM_JSON] = problem["content"][PROBLEM_JSON].clone();
         } else {
             *response = problem;
@@ -383,7 +389,7 @@ mod tests {
             "responses": {},
         });
         let completed =
-            complete(declared, Tag { name: "Things", about: "" }, Access::Public, &Method::GET, &[]);
+            complete(declared, Tag { name: "Things", about: "" }, Access::Public, &Method::GET, &[], None);
 
         let schema = &completed["parameters"][0]["schema"];
         assert_eq!(*schema, json!({"type": "string", "pattern": IF_MATCH_PATTERN}));
@@ -399,7 +405,7 @@ mod tests {
             "content": {"application/json": {"schema": schema}},
         }});
         let tag = Tag { name: "Notes", about: "None." };
-        let operation = complete(declared, tag, Access::SignedIn, &Method::POST, &[]);
+        let operation = complete(declared, tag, Access::SignedIn, &Method::POST, &[], None);
         let body = &operation["requestBody"];
         assert_eq!(body["required"], false);
         let schema = &body["content"]["application/json"]["schema"];
@@ -413,7 +419,7 @@ mod tests {
             "responses": {"201": {"description": "Made"}},
         });
         let tag = Tag { name: "Things", about: "" };
-        let completed = complete(declared, tag, Access::Public, &Method::POST, &[]);
+        let completed = complete(declared, tag, Access::Public, &Method::POST, &[], None);
 
         assert_eq!(completed["parameters"][0]["schema"], json!({"type": "string", "pattern": KEY_PATTERN}));
         assert!(completed["responses"]["201"]["headers"]["Idempotent-Replayed"].is_object());
@@ -432,7 +438,7 @@ mod tests {
     fn security_and_refusals_follow_the_access_rule() {
         let of = |access| {
             let tag = Tag { name: "Lost things", about: "" };
-            let completed = complete(json!({"responses": {}}), tag, access, &Method::PATCH, &[]);
+            let completed = complete(json!({"responses": {}}), tag, access, &Method::PATCH, &[], None);
             let schemes: Vec<_> =
                 completed["security"].as_array().unwrap().iter().map(Value::to_string).collect();
             let codes = completed["responses"]["403"]["content"][PROBLEM_JSON]["examples"]

@@ -109,15 +109,16 @@ pub(crate) struct Links {
     has_next: bool,
 }
 
-impl<T: Serialize> IntoResponse for Listing<T> {
-    fn into_response(self) -> Response {
+impl<T> Listing<T> {
+    /// The answer with a body of the app's own around the page; `Link` headers and ETag as ever.
+    pub fn enveloped<B: Serialize>(self, envelope: impl FnOnce(Page<T>) -> B) -> Response {
         let links = Links {
             page: self.page.page,
             pages: self.page.pages,
             next_cursor: self.page.next_cursor.clone(),
             has_next: self.page.has_next,
         };
-        let body = match serde_json::to_vec(&self.page) {
+        let body = match serde_json::to_vec(&envelope(self.page)) {
             Ok(body) => body,
             Err(error) => return Problem::internal(error).into_response(),
         };
@@ -129,6 +130,12 @@ impl<T: Serialize> IntoResponse for Listing<T> {
             cache.put(&mut response);
         }
         response
+    }
+}
+
+impl<T: Serialize> IntoResponse for Listing<T> {
+    fn into_response(self) -> Response {
+        self.enveloped(|page| page)
     }
 }
 

@@ -15,6 +15,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::admit::{admit, identify};
 use crate::limit::RouteLimits;
+use crate::shape::{ErrorShape, PlacedShape};
 use crate::{RequestContext, RouteGroup, openapi};
 
 /// The heading that an app's operations stand under in the API reference.
@@ -72,6 +73,7 @@ pub struct ApiRouter<S = ()> {
     routes: Vec<RouteInfo>,
     operations: Vec<Operation>,
     schemas: Vec<(String, Value)>,
+    errors: Option<PlacedShape>,
 }
 
 /// One operation of the document.
@@ -86,7 +88,23 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
     /// A router without routes, whose operations stand under `tag`.
     #[must_use]
     pub fn new(tag: Tag) -> Self {
-        Self { tag, methods: Vec::new(), routes: Vec::new(), operations: Vec::new(), schemas: Vec::new() }
+        Self {
+            tag,
+            methods: Vec::new(),
+            routes: Vec::new(),
+            operations: Vec::new(),
+            schemas: Vec::new(),
+            errors: None,
+        }
+    }
+
+    /// Gives every error at the shape's path, and under it, another shape than a problem. Comes
+    /// before the routes, whose documentation then promises it.
+    #[must_use]
+    pub fn errors_as(mut self, shape: &'static ErrorShape) -> Self {
+        self.schemas.push((shape.schema_name.to_owned(), (shape.schema)()));
+        self.errors = Some(PlacedShape::new(shape));
+        self
     }
 
     /// Adds the route of one handler: `route(routes!(get_book), Access::Public, &[&BOOK_NOT_FOUND])`.
@@ -109,7 +127,8 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
         let (path, item) = only(&item);
         let (method, operation) = only(item);
         let method: Method = method.to_uppercase().parse().expect("the document names methods");
-        let value = openapi::complete(operation.clone(), self.tag, access, &method, problems);
+        let shape = self.errors.as_ref().map(PlacedShape::shape);
+        let value = openapi::complete(operation.clone(), self.tag, access, &method, problems, shape);
         let limits = Arc::default();
         self.methods.push((path.to_owned(), guarded(methods, access, self.tag, false, &limits)));
         self.routes.push(RouteInfo {
@@ -204,11 +223,11 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
     /// Gives the handlers their state.
     #[must_use]
     pub fn with_state(self, state: S) -> ApiRouter {
-        let Self { tag, methods, routes, operations, schemas } = self;
+        let Self { tag, methods, routes, operations, schemas, errors } = self;
         let with_state =
             |(path, methods): (String, MethodRouter<S>)| (path, methods.with_state(state.clone()));
         let methods = methods.into_iter().map(with_state).collect();
-        ApiRouter { tag, methods, routes, operations, schemas }
+        ApiRouter { tag, methods, routes, operations, schemas, errors }
     }
 }
 
@@ -225,6 +244,7 @@ impl ApiRouter {
         self.methods.iter_mut().for_each(|(path, _)| path.insert_str(0, prefix));
         self.routes.iter_mut().for_each(|route| route.path.insert_str(0, prefix));
         self.operations.iter_mut().for_each(|operation| operation.path.insert_str(0, prefix));
+        self.errors.iter_mut().for_each(|shape| shape.under(prefix));
         self
     }
 
@@ -232,6 +252,12 @@ impl ApiRouter {
     #[must_use]
     pub fn routes(&self) -> &[RouteInfo] {
         &self.routes
+    }
+
+    /// The shape of its errors, for the [`Stack`](crate::Stack). `None`: they are problems.
+    #[must_use]
+    pub fn error_shape(&self) -> Option<&PlacedShape> {
+        self.errors.as_ref()
     }
 
     pub(crate) fn tag(&self) -> Tag {

@@ -38,6 +38,7 @@ use crate::context::Shared;
 use crate::limit::{self, StampSlot};
 use crate::respond::Links;
 use crate::server::PeerAddr;
+use crate::shape::PlacedShape;
 use crate::{
     HttpSettings, Idempotency, RateLimits, RequestContext, RouteGroup, RouteInfo, TrustedProxies, cookies,
     same_origin,
@@ -62,6 +63,8 @@ pub struct StackOptions {
     pub error_page: Option<ErrorPage>,
     /// How many calls are admitted. `None`: all.
     pub limits: Option<RateLimits>,
+    /// Paths where errors are no problems ([`ApiRouter::error_shape`](crate::ApiRouter::error_shape)).
+    pub error_shapes: Vec<PlacedShape>,
 }
 
 /// Makes the page that people see instead of a problem.
@@ -94,6 +97,7 @@ struct Inner {
     is_tls: bool,
     cors: Option<CorsLayer>,
     error_page: Option<ErrorPage>,
+    error_shapes: Vec<PlacedShape>,
     /// The routes of the console.
     pages: HashSet<String>,
     limits: Option<RateLimits>,
@@ -147,8 +151,17 @@ impl Stack {
     /// If the settings were not checked ([`HttpSettings::check`]).
     #[must_use]
     pub fn new(options: StackOptions) -> Self {
-        let StackOptions { settings, authenticator, routes, rng, idempotency, metrics, error_page, limits } =
-            options;
+        let StackOptions {
+            settings,
+            authenticator,
+            routes,
+            rng,
+            idempotency,
+            metrics,
+            error_page,
+            limits,
+            error_shapes,
+        } = options;
         if let Some(limits) = &limits {
             limits.bind(&routes);
         }
@@ -182,6 +195,7 @@ impl Stack {
             is_tls: settings.is_tls(),
             cors: cors(&settings.cors_origins),
             error_page,
+            error_shapes,
             pages,
             limits,
             unlimited,
@@ -425,7 +439,10 @@ impl Inner {
                 }
                 response
             }
-            _ => render(problem, asked, old),
+            _ => {
+                let shape = self.error_shapes.iter().find(|shape| shape.covers(asked.uri.path()));
+                render(problem, asked, old, shape)
+            }
         }
     }
 
@@ -519,16 +536,22 @@ fn log(problem: &Problem, asked: &Asked) {
     }
 }
 
-fn render(problem: &Problem, asked: &Asked, old: Response) -> Response {
-    let body = problem.body(asked.uri.path(), asked.request_id.as_str()).to_string();
+fn render(problem: &Problem, asked: &Asked, old: Response, shape: Option<&PlacedShape>) -> Response {
+    let (status, kind, body) = match shape {
+        Some(shape) => shape.answer(problem),
+        None => {
+            let body = problem.body(asked.uri.path(), asked.request_id.as_str());
+            (problem.kind().status(), "application/problem+json", body)
+        }
+    };
     let (mut parts, _) = old.into_parts();
-    parts.status = problem.kind().status();
+    parts.status = status;
     parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     // A body timeout leaves the rest of the body on the wire: nothing more can be read from it.
     if parts.status == StatusCode::REQUEST_TIMEOUT {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let body = if asked.method == Method::HEAD { Body::empty() } else { Body::from(body) };
+    let body = if asked.method == Method::HEAD { Body::empty() } else { Body::from(body.to_string()) };
     Response::from_parts(parts, body)
 }

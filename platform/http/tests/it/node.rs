@@ -97,6 +97,7 @@ impl House {
             metrics: metrics.clone(),
             error_page: None,
             limits: None,
+            error_shapes: Vec::new(),
         });
         Node { router: stack.wrap(routes.into_axum()), db, metrics }
     }
