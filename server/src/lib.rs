@@ -14,7 +14,7 @@ pub use config::{Config, RootSettings};
 
 pub use {
     mainstay_app as app, mainstay_auth as auth, mainstay_core as core, mainstay_db as db,
-    mainstay_events as events, mainstay_http as http, mainstay_identity as identity,
+    mainstay_events as events, mainstay_feed as feed, mainstay_http as http, mainstay_identity as identity,
     mainstay_library as library, mainstay_limits as limits, mainstay_mail as mail,
     mainstay_operations as operations, mainstay_organizations as organizations,
     mainstay_telemetry as telemetry,
@@ -30,6 +30,7 @@ pub mod prelude {
     };
     pub use mainstay_db::{Db, DbProblem, Dialect, Migration, Steps, UnitWork, WriteUnit, unique_violation};
     pub use mainstay_events::{Consumer, Handle, Job, Schedule, Worker};
+    pub use mainstay_feed::Feed;
     pub use mainstay_http::{
         ApiRouter, Created, ETag, Id, IdempotencyKey, Idempotent, IfMatch, IfNoneMatch, Listing, PublicCache,
         RouteGroup, Tag, Tagged, Valid, ValidForm, ValidQuery, routes,

@@ -100,7 +100,8 @@ async fn error_codes_are_unique_and_each_is_explained() {
     .unwrap()
     .with(Identity::new)
     .with(Organizations::new)
-    .with(Library::new);
+    .with(Library::new)
+    .with(Feed::new);
     let mut codes = BTreeSet::new();
     for kind in backend.problems() {
         assert!(codes.insert(kind.code), "{} is declared twice", kind.code);
