@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+mod authored;
 mod command;
 mod email;
 mod people;
@@ -18,6 +19,7 @@ use mainstay_events::{Consumer, Job, Worker};
 use mainstay_http::ApiRouter;
 
 pub use accounts::{AccountHook, AccountHooks, HookError, NewAccount};
+pub use authored::{Authored, Authors, AuthorsSlot, EmbeddedPost, MOST_EMBEDDED_POSTS};
 pub use command::Command;
 pub use email::Email;
 pub use people::{People, PeopleSlot, Person};

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{AccountHooks, PeopleSlot};
+use crate::{AccountHooks, AuthorsSlot, PeopleSlot};
 use mainstay_auth::Passwords;
 use mainstay_core::seal::RootKey;
 use mainstay_core::settings::{KeyInfo, Section, Sources};
@@ -47,6 +47,8 @@ pub struct Platform {
     pub account_hooks: AccountHooks,
     /// Where the app that keeps accounts puts its [`People`](crate::People).
     pub people: PeopleSlot,
+    /// Where the app that keeps posts puts its [`Authors`](crate::Authors).
+    pub authors: AuthorsSlot,
     /// What pages are made with.
     pub web: Web,
     /// The names of the rate limits that an API key can be given.
@@ -123,6 +125,7 @@ impl Platform {
             public_url,
             account_hooks,
             people: PeopleSlot::default(),
+            authors: AuthorsSlot::default(),
             web,
             limit_policies,
             settings,

@@ -18,7 +18,7 @@ pub use connect::{Db, DbOptions, create_private_folder};
 pub use dialect::{Dialect, PgTerms, like_prefix};
 pub use error::{DbProblem, unique_violation};
 pub use migrate::{Migration, Migrator, Steps};
-pub use page::page;
+pub use page::{page, page_of};
 pub use point::{PointQuery, PointRow, PointValue};
 pub use replica::{Reader, ReplicaState, ReplicaStatus};
 pub use settings::{DatabaseSettings, MigrateOnStart};

@@ -34,6 +34,25 @@ where
         Start::Page(_) => Some(rows.clone().count(connection).await.map_err(DbErr::into_problem)?),
         Start::After { .. } => None,
     };
+    page_of(connection, rows, paging, sorted, id, total).await
+}
+
+/// The same where the number of rows is known otherwise. `total` is `None` with a cursor.
+///
+/// # Errors
+/// As [`page`].
+pub async fn page_of<E, S>(
+    connection: &impl ConnectionTrait,
+    rows: Select<E>,
+    paging: &Paging<S>,
+    sorted: E::Column,
+    id: E::Column,
+    total: Option<u64>,
+) -> Result<Page<E::Model>, Problem>
+where
+    E: EntityTrait<Model: ModelTrait<Entity = E> + Send + Sync>,
+    S: Sorting,
+{
     let mut rows = rows.offset(paging.offset()).cursor_by((sorted, id));
     if let Start::After { key: at, id: last } = &paging.start {
         let place = read(sorted, at).zip(read(id, last));
