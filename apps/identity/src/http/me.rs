@@ -35,7 +35,7 @@ mainstay_core::input! {
 #[schema(as = User)]
 pub(crate) struct UserView {
     #[schema(inline)]
-    id: mainstay_core::UserId,
+    pub(super) id: mainstay_core::UserId,
     /// E-mail address.
     email: String,
     /// The name the account goes by.

@@ -1,17 +1,26 @@
 //! Accounts, for those who run the installation, and their removal.
 
+use std::collections::HashMap;
+
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use mainstay_app::{Authored, EmbeddedPost};
 use mainstay_auth::{Access, Caller, Role, Roles};
-use mainstay_core::{Page, Paging, Patch, Problem, UserId};
+use mainstay_core::input::Text;
+use mainstay_core::{Invalid, Page, Paging, Patch, Problem, UserId};
 use mainstay_http::{
     ApiRouter, Id, IdempotencyKey, Idempotent, IfMatch, IfNoneMatch, Listing, RouteGroup, Tagged, Valid,
     ValidQuery, routes,
 };
 
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
 use super::me::UserView;
-use crate::domain::{Email, Password, UserOrder};
+use crate::domain::{Email, Password, User, UserOrder};
 use crate::error::{AccountError, LAST_ADMIN, LOGIN_LOCKED, USER_NOT_FOUND};
 use crate::repo::PeopleFilter;
 use crate::service::{AccountPatch, Accounts};
@@ -34,9 +43,51 @@ mainstay_core::text_type! {
     pub struct Beginning(1..=254);
 }
 
+/// What else to show of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    /// The blog posts that its owner wrote.
+    Posts,
+}
+
+impl Text for Include {
+    fn schema() -> Value {
+        json!({"type": "string", "enum": ["posts"]})
+    }
+
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        if text == "posts" { Ok(Self::Posts) } else { Err(Invalid::new("not_allowed", "must be posts")) }
+    }
+}
+
+/// An account, and what its owner wrote if that was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UserWithPosts)]
+pub(crate) struct PersonView {
+    #[serde(flatten)]
+    user: UserView,
+    /// With `include=posts`: how many blog posts there are, drafts included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    post_count: Option<u64>,
+    /// With `include=posts`: the newest 100 of them, the newest first. Their text is at `/api/v1/blog/posts/{id}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    posts: Option<Vec<EmbeddedPost>>,
+}
+
+impl PersonView {
+    fn of(user: User, authored: Option<&mut HashMap<UserId, Authored>>) -> Self {
+        let user = UserView::from(user);
+        let theirs = authored.map(|authored| authored.remove(&user.id).unwrap_or_default());
+        let (post_count, posts) = theirs.map(|Authored { post_count, posts }| (post_count, posts)).unzip();
+        Self { user, post_count, posts }
+    }
+}
+
 mainstay_core::input! {
     /// Which accounts to list.
-    pub struct ListUsers {
+    pub(crate) struct ListUsers {
         /// Paging.
         paging: Paging<UserOrder>,
         /// Only accounts whose address or username begins with this, whatever its case.
@@ -45,29 +96,47 @@ mainstay_core::input! {
         role: Option<Role>,
         /// Only accounts that may sign in, or that may not.
         is_active: Option<bool>,
+        /// `posts` adds `posts` and `post_count` to each account.
+        include: Option<Include>,
     }
 }
 
 /// List accounts.
 #[utoipa::path(get, path = "/users", params(ListUsers), responses(
-    (status = 200, description = "A page of accounts", body = Page<UserView>),
+    (status = 200, description = "A page of accounts", body = Page<PersonView>),
 ))]
 async fn list_users(
     State(accounts): State<Accounts>,
     caller: Caller,
     ValidQuery(query): ValidQuery<ListUsers>,
-) -> Result<Listing<UserView>, Problem> {
-    let ListUsers { paging, q, role, is_active } = query;
+) -> Result<Listing<PersonView>, Problem> {
+    let ListUsers { paging, q, role, is_active, include } = query;
     let filter = PeopleFilter { q: q.map(Beginning::into_string), role, is_active };
-    let page = accounts.list_users(&caller.actor(), filter, &paging).await?;
-    Ok(Listing { page: page.map(UserView::from), cache: None })
+    let actor = caller.actor();
+    let page = accounts.list_users(&actor, filter, &paging).await?;
+    let mut authored = match include {
+        None => None,
+        Some(Include::Posts) => {
+            let ids: Vec<_> = page.items.iter().map(|user| user.id).collect();
+            Some(accounts.written_by(&actor, &ids).await?)
+        }
+    };
+    Ok(Listing { page: page.map(|user| PersonView::of(user, authored.as_mut())), cache: None })
+}
+
+mainstay_core::input! {
+    /// What to show of an account.
+    pub(crate) struct GetUser {
+        /// `posts` adds `posts` and `post_count`. The answer then has no ETag.
+        include: Option<Include>,
+    }
 }
 
 /// Get an account.
 #[utoipa::path(get, path = "/users/{id}",
-    params(("id" = String, Path, description = "Names it", format = "uuid")),
+    params(("id" = String, Path, description = "Names it", format = "uuid"), GetUser),
     responses(
-        (status = 200, description = "The account", body = UserView, headers(("ETag" = String, description = "Its version"))),
+        (status = 200, description = "The account", body = PersonView, headers(("ETag" = String, description = "Its version"))),
         (status = 304, description = "Nothing changed since the ETag in If-None-Match"),
     )
 )]
@@ -75,11 +144,23 @@ async fn get_user(
     State(accounts): State<Accounts>,
     caller: Caller,
     Id(id): Id<UserId>,
+    ValidQuery(GetUser { include }): ValidQuery<GetUser>,
     seen: IfNoneMatch,
-) -> Result<Tagged<UserView>, Problem> {
-    let user = accounts.get_user(&caller.actor(), id).await?;
+) -> Result<Response, Problem> {
+    let actor = caller.actor();
+    let user = accounts.get_user(&actor, id).await?;
     let version = user.version;
-    Ok(Tagged { seen: Some(seen), ..Tagged::changed(user.into(), version) })
+    match include {
+        None => {
+            let body = PersonView::of(user, None);
+            Ok(Tagged { seen: Some(seen), ..Tagged::changed(body, version) }.into_response())
+        }
+        // Posts come and go without the account's version.
+        Some(Include::Posts) => {
+            let mut authored = accounts.written_by(&actor, &[id]).await?;
+            Ok(Json(PersonView::of(user, Some(&mut authored))).into_response())
+        }
+    }
 }
 
 mainstay_core::input! {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mainstay_app::{AccountHooks, Platform};
+use mainstay_app::{AccountHooks, AuthorsSlot, Platform};
 use mainstay_auth::{Passwords, Roles, TokenSettings, Tokens};
 use mainstay_core::{Actor, ActorKind, Clock, Ids, Rng, UserId};
 use mainstay_db::Db;
@@ -79,6 +79,8 @@ pub struct Parts {
     passwords: Passwords,
     mails: Mails,
     hooks: AccountHooks,
+    /// What people wrote, in the app that keeps it.
+    authors: AuthorsSlot,
     gate: Gate,
     refresh_tokens: RefreshTokens,
     settings: Arc<IdentitySettings>,
@@ -115,6 +117,7 @@ impl Accounts {
             passwords: platform.passwords.clone(),
             mails: platform.mails.clone(),
             hooks: platform.account_hooks.clone(),
+            authors: platform.authors.clone(),
             gate: Gate::new(GUESSES_AT_ONCE, GUESSES_WAITING, GUESS_PATIENCE),
             refresh_tokens: RefreshTokens::new(&platform.root_key),
             settings: Arc::new(settings),

@@ -1,5 +1,8 @@
 //! Accounts as those who run the installation see them, and their removal.
 
+use std::collections::HashMap;
+
+use mainstay_app::{Authored, Authors as _};
 use mainstay_auth::{Role, Roles};
 use mainstay_core::{Actor, AuditEntry, Page, Paging, Patch, Problem, UserId};
 use mainstay_db::{UnitWork, WriteUnit};
@@ -34,6 +37,15 @@ impl Accounts {
     /// One account.
     pub(crate) async fn get_user(&self, actor: &Actor, id: UserId) -> Result<User, AccountError> {
         repo::find_user(self.db.read(actor), id).await?.ok_or(AccountError::NotFound)
+    }
+
+    /// What each of these people wrote, drafts included. A fixed number of queries, however many.
+    pub(crate) async fn written_by(
+        &self,
+        actor: &Actor,
+        ids: &[UserId],
+    ) -> Result<HashMap<UserId, Authored>, AccountError> {
+        Ok(self.authors.written_by(actor, ids).await?)
     }
 
     /// Changes an account's roles or switches it on or off.
