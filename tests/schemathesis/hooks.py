@@ -323,7 +323,7 @@ def api_key_rules(body):
 
 
 def in_area(match):
-    return pick(["library", "feed", "identity", "operations", "organizations"], match[0])
+    return pick(["library", "blog", "feed", "identity", "operations", "organizations"], match[0])
 
 
 def website_rules(body):

@@ -101,6 +101,7 @@ async fn error_codes_are_unique_and_each_is_explained() {
     .with(Identity::new)
     .with(Organizations::new)
     .with(Library::new)
+    .with(Blog::new)
     .with(Feed::new);
     let mut codes = BTreeSet::new();
     for kind in backend.problems() {

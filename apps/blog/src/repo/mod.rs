@@ -1,0 +1,165 @@
+//! The blog's queries. Each takes the connection or the unit it runs in, and begins none.
+//!
+//! Those that read for somebody begin with [`visible`]: no list, count, search or tag knows of a draft
+//! that its reader must not know of.
+
+mod authored;
+mod dialect;
+mod tags;
+mod write;
+
+use std::sync::LazyLock;
+
+use mainstay_core::page::Start;
+use mainstay_core::{Actor, Page, Paging};
+use mainstay_db::{Db, Dialect, PointQuery, page_of};
+use sea_orm::sea_query::{Asterisk, Expr, ExprTrait as _, Func, Query, SelectStatement};
+use sea_orm::{ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
+
+use crate::domain::listing::{Filter, PostOrder, SearchText};
+use crate::domain::post::{Post, PostId};
+use crate::entity::{Column, Entity, tag};
+use crate::error::BlogError;
+use crate::service::Viewer;
+
+pub(crate) use authored::written_by;
+pub(crate) use tags::{TagCount, list_tags};
+pub(crate) use write::{Totals, delete, insert, taken_slugs, update};
+
+/// The posts that `viewer` may know of.
+fn visible(viewer: &Viewer) -> Condition {
+    let published = || Expr::col((Entity, Column::Published)).eq(true);
+    match viewer {
+        Viewer::Anybody => Condition::all().add(published()),
+        Viewer::Author(id) => {
+            Condition::any().add(published()).add(Expr::col((Entity, Column::AuthorId)).eq(id.uuid()))
+        }
+        Viewer::Staff(_) | Viewer::Admin(_) | Viewer::System => Condition::all(),
+    }
+}
+
+/// The post with this id, whoever asks. For changes, which check for themselves.
+pub(crate) async fn find(connection: &impl ConnectionTrait, id: PostId) -> Result<Option<Post>, DbErr> {
+    Ok(Entity::find_by_id(id.number()).one(connection).await?.map(Post::from))
+}
+
+static BY_ID: LazyLock<PointQuery> = LazyLock::new(|| {
+    PointQuery::new(Query::select().columns(Post::COLUMNS).from(Entity).and_where(Column::Id.eq(0_i64)))
+});
+
+static BY_SLUG: LazyLock<PointQuery> = LazyLock::new(|| {
+    PointQuery::new(Query::select().columns(Post::COLUMNS).from(Entity).and_where(Column::Slug.eq("")))
+});
+
+/// The post with this id, as far as `viewer` may know of it.
+pub(crate) async fn look_up(
+    db: &Db,
+    actor: &Actor,
+    viewer: &Viewer,
+    id: PostId,
+) -> Result<Option<Post>, DbErr> {
+    let row = db.point(actor, &BY_ID, &[id.number().into()]).await?;
+    let post = row.map(|row| Post::try_from(&row)).transpose()?;
+    Ok(post.filter(|post| viewer.sees(post)))
+}
+
+/// The same by its slug.
+pub(crate) async fn look_up_by_slug(
+    db: &Db,
+    actor: &Actor,
+    viewer: &Viewer,
+    slug: &str,
+) -> Result<Option<Post>, DbErr> {
+    let row = db.point(actor, &BY_SLUG, &[slug.into()]).await?;
+    let post = row.map(|row| Post::try_from(&row)).transpose()?;
+    Ok(post.filter(|post| viewer.sees(post)))
+}
+
+/// A page of the posts that `viewer` may know of and that pass `filter`.
+pub(crate) async fn list(
+    db: &Db,
+    actor: &Actor,
+    viewer: &Viewer,
+    filter: &Filter,
+    paging: &Paging<PostOrder>,
+) -> Result<Page<Post>, BlogError> {
+    let connection = db.read(actor);
+    let wanted = Condition::all().add(visible(viewer)).add_option(filtered(db.dialect(), filter));
+    let total = match paging.start {
+        Start::Page(_) => Some(total(connection, viewer, filter, &wanted).await?),
+        Start::After { .. } => None,
+    };
+    let sorted = match paging.sort {
+        PostOrder::PublishedAt => Column::DatedAt,
+        PostOrder::CreatedAt => Column::CreatedAt,
+        PostOrder::UpdatedAt => Column::UpdatedAt,
+        PostOrder::Title => Column::TitleWords,
+        PostOrder::Id => Column::Id,
+    };
+    let rows = Entity::find().filter(wanted);
+    let page = page_of(connection, rows, paging, sorted, Column::Id, total).await?;
+    Ok(page.map(Post::from))
+}
+
+fn filtered(dialect: Dialect, filter: &Filter) -> Option<Condition> {
+    let Filter { published, author, tag: wanted_tag, q, from, to } = filter;
+    let tagged = wanted_tag.as_ref().map(|wanted| {
+        let posts = Query::select()
+            .column(tag::Column::PostId)
+            .from(tag::Entity)
+            .and_where(tag::Column::TagKey.eq(wanted.key()))
+            .take();
+        Expr::col((Entity, Column::Id)).in_subquery(posts)
+    });
+    let conditions = [
+        published.map(|published| Column::Published.eq(published)),
+        author.map(|author| Column::AuthorId.eq(author.uuid())),
+        from.map(|from| Column::DatedAt.gte(from.first().millis())),
+        to.map(|to| Column::DatedAt.lt(to.after().millis())),
+        tagged,
+        q.as_ref().map(SearchText::words).map(|words| dialect::has_words(dialect, &words)),
+    ];
+    let conditions: Vec<Expr> = conditions.into_iter().flatten().collect();
+    (!conditions.is_empty()).then(|| conditions.into_iter().fold(Condition::all(), Condition::add))
+}
+
+/// How many posts a list is cut from. The lists that everybody asks for are counted along with each
+/// change; for the others the database counts.
+async fn total(
+    connection: &impl ConnectionTrait,
+    viewer: &Viewer,
+    filter: &Filter,
+    wanted: &Condition,
+) -> Result<u64, DbErr> {
+    if !filter.is_plain() {
+        return number(connection, &count(wanted.clone())).await;
+    }
+    let Totals { drafts, published } = Totals::read(connection).await?;
+    let (wants_drafts, wants_published) = (filter.published != Some(true), filter.published != Some(false));
+    let drafts = match viewer {
+        _ if !wants_drafts => 0,
+        Viewer::Anybody => 0,
+        Viewer::Author(id) => {
+            let own = Condition::all().add(Column::AuthorId.eq(id.uuid())).add(Column::Published.eq(false));
+            number(connection, &count(own)).await?
+        }
+        Viewer::Staff(_) | Viewer::Admin(_) | Viewer::System => drafts,
+    };
+    Ok(drafts + if wants_published { published } else { 0 })
+}
+
+fn count(wanted: Condition) -> SelectStatement {
+    Query::select().expr(Func::count(Expr::col(Asterisk))).from(Entity).cond_where(wanted).take()
+}
+
+async fn number(connection: &impl ConnectionTrait, select: &SelectStatement) -> Result<u64, DbErr> {
+    let row = connection.query_one(select).await?;
+    let number: i64 = row.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default();
+    Ok(u64::try_from(number).unwrap_or_default())
+}
+
+/// Whether there is no post at all.
+pub(crate) async fn is_empty(connection: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    let any = Query::select().column(Column::Id).from(Entity).limit(1).take();
+    Ok(connection.query_one(&any).await?.is_none())
+}
