@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use mainstay_app::{Authored, EmbeddedPost, MOST_EMBEDDED_POSTS};
 use mainstay_core::{Timestamp, UserId};
 use sea_orm::prelude::Uuid;
-use sea_orm::sea_query::{Alias, Asterisk, Expr, ExprTrait as _, Func, Query, WindowStatement};
+use sea_orm::sea_query::{
+    Alias, Asterisk, Expr, ExprTrait as _, Func, Query, SelectStatement, WindowStatement,
+};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, Order};
 
 use crate::entity::{Column, Entity, read_tags};
@@ -18,6 +20,29 @@ pub(crate) async fn written_by(
     connection: &impl ConnectionTrait,
     people: &[UserId],
 ) -> Result<HashMap<UserId, Authored>, DbErr> {
+    let mut authored: HashMap<UserId, Authored> = HashMap::new();
+    for row in connection.query_all(&newest_of_each(people)).await? {
+        let author: Uuid = row.try_get_by_index(0)?;
+        let published_at: Option<i64> = row.try_get_by_index(4)?;
+        let post = EmbeddedPost {
+            id: row.try_get_by_index(1)?,
+            title: row.try_get_by_index(2)?,
+            slug: row.try_get_by_index(3)?,
+            published: published_at.is_some(),
+            published_at: published_at.map(Timestamp::from_millis),
+            tags: read_tags(&row.try_get_by_index::<String>(5)?),
+            created_at: Timestamp::from_millis(row.try_get_by_index(6)?),
+            updated_at: Timestamp::from_millis(row.try_get_by_index(7)?),
+        };
+        let theirs = authored.entry(author.into()).or_default();
+        theirs.post_count = u64::try_from(row.try_get_by_index::<i64>(8)?).unwrap_or_default();
+        theirs.posts.push(post);
+    }
+    Ok(authored)
+}
+
+/// The newest posts of each of `people`, each row with the number of all of its author's.
+pub(super) fn newest_of_each(people: &[UserId]) -> SelectStatement {
     let [numbered, shown, place, all] = ["numbered", "shown", "place", "all_posts"].map(Alias::new);
     let of_author = || WindowStatement::partition_by(Column::AuthorId);
     let mut newest_first = of_author();
@@ -44,7 +69,7 @@ pub(crate) async fn written_by(
         Column::CreatedAt,
         Column::UpdatedAt,
     ];
-    let select = Query::select()
+    Query::select()
         .columns(columns.map(|column| (Entity, column)))
         .column((shown.clone(), all))
         .from(Entity)
@@ -56,25 +81,5 @@ pub(crate) async fn written_by(
         )
         .order_by((Entity, Column::DatedAt), Order::Desc)
         .order_by((Entity, Column::Id), Order::Desc)
-        .take();
-
-    let mut authored: HashMap<UserId, Authored> = HashMap::new();
-    for row in connection.query_all(&select).await? {
-        let author: Uuid = row.try_get_by_index(0)?;
-        let published_at: Option<i64> = row.try_get_by_index(4)?;
-        let post = EmbeddedPost {
-            id: row.try_get_by_index(1)?,
-            title: row.try_get_by_index(2)?,
-            slug: row.try_get_by_index(3)?,
-            published: published_at.is_some(),
-            published_at: published_at.map(Timestamp::from_millis),
-            tags: read_tags(&row.try_get_by_index::<String>(5)?),
-            created_at: Timestamp::from_millis(row.try_get_by_index(6)?),
-            updated_at: Timestamp::from_millis(row.try_get_by_index(7)?),
-        };
-        let theirs = authored.entry(author.into()).or_default();
-        theirs.post_count = u64::try_from(row.try_get_by_index::<i64>(8)?).unwrap_or_default();
-        theirs.posts.push(post);
-    }
-    Ok(authored)
+        .take()
 }

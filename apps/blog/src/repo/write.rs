@@ -1,6 +1,9 @@
 //! Changes of posts, each with what stands beside a post: its tags, its words, the totals.
 
-use mainstay_db::{WriteUnit, unique_violation};
+use std::sync::LazyLock;
+
+use mainstay_core::Actor;
+use mainstay_db::{Db, PointQuery, WriteUnit, unique_violation};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, OnConflict, Query};
 use sea_orm::{
@@ -15,24 +18,19 @@ use crate::error::BlogError;
 
 /// How many posts there are, kept in step by every change: a change of one post is a change of a
 /// number here, in the same transaction and last, so that it is locked for the moment of the commit alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub(crate) drafts: u64,
-    pub(crate) published: u64,
-}
+pub(crate) struct Totals;
+
+static TOTAL: LazyLock<PointQuery> = LazyLock::new(|| {
+    let is = Expr::col(Alias::new("published")).eq(false);
+    PointQuery::new(Query::select().column(Alias::new("posts")).from(Alias::new("blog_totals")).and_where(is))
+});
 
 impl Totals {
-    pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Self, DbErr> {
-        let both = Query::select()
-            .columns([Alias::new("published"), Alias::new("posts")])
-            .from(Alias::new("blog_totals"))
-            .take();
-        let mut totals = Self::default();
-        for row in connection.query_all(&both).await? {
-            let posts = u64::try_from(row.try_get_by_index::<i64>(1)?).unwrap_or_default();
-            *(if row.try_get_by_index(0)? { &mut totals.published } else { &mut totals.drafts }) = posts;
-        }
-        Ok(totals)
+    /// How many posts are published, or drafts.
+    pub(crate) async fn read(db: &Db, actor: &Actor, published: bool) -> Result<u64, DbErr> {
+        let row = db.point(actor, &TOTAL, &[published.into()]).await?;
+        let posts: i64 = row.map(|row| row.get("posts")).transpose()?.unwrap_or_default();
+        Ok(u64::try_from(posts).unwrap_or_default())
     }
 
     /// Counts a post that was published before the change, or was a draft, or was not there; and is now.
