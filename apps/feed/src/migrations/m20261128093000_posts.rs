@@ -7,7 +7,7 @@ use mainstay_db::{Migration, Steps};
 use sea_orm::sea_query::{Alias, ColumnDef, Table};
 
 pub(super) const MIGRATION: Migration =
-    Migration { app: "feed", version: 20_261_128_090_000, name: "posts", up, down };
+    Migration { app: "feed", version: 20_261_128_093_000, name: "posts", up, down };
 
 fn up(steps: &mut Steps) {
     let by_code_point = steps.dialect().binary_collation();
