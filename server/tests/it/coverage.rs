@@ -134,6 +134,8 @@ impl Tenant {
             &created(&vera.client, "/api/v1/auth/api-keys", json!({"name": "Harbor robot"})).await,
             "id",
         );
+        let draft = json!({"title": "Quayside murmurs", "content": "Not for everybody yet."});
+        let draft = created(&vera.client, "/api/v1/blog/posts", draft).await.json["id"].to_string();
         let session = vera.client.get("/api/v1/auth/sessions").await.json["items"][0]["id"].clone();
 
         let ids = vec![
@@ -142,6 +144,7 @@ impl Tenant {
             ("users", "id", vera.id.clone()),
             ("sessions", "id", session.as_str().unwrap().to_owned()),
             ("api-keys", "id", key.clone()),
+            ("posts of the blog", "id", draft),
             ("members", "user_id", uma.id.clone()),
             ("invitations", "invitation_id", to_place.clone()),
             // Whoever has the token may read what it is for.
@@ -162,6 +165,9 @@ impl Tenant {
             "Uma Keller",
             "Wanda Novak",
             "Harbor robot",
+            "Quayside murmurs",
+            "quayside-murmurs",
+            "Not for everybody yet",
             &vera.email,
             &otto.email,
             &uma.email,
@@ -206,8 +212,11 @@ impl Tenant {
         if of_website && parameter == "user_id" {
             return Some(self.wanda.id.clone());
         }
-        let segment =
-            if of_website && parameter == "invitation_id" { "invitations of a website" } else { segment };
+        let segment = match segment {
+            "invitations" if of_website && parameter == "invitation_id" => "invitations of a website",
+            "posts" if path.contains("/blog/posts") => "posts of the blog",
+            segment => segment,
+        };
         let found = self.ids.iter().find(|(of, name, _)| *of == segment && *name == parameter);
         found.map(|(_, _, id)| id.clone())
     }
