@@ -146,6 +146,36 @@ pub(crate) const PG_REPLICA_PLACE: &str = "SELECT pg_is_in_recovery() AS in_reco
      (SELECT received_tli FROM pg_stat_wal_receiver)) AS timeline, \
      current_database()::text AS database FROM pg_control_system()";
 
+/// Reads the log of invalidations and its horizon, in one snapshot. The values are the position to
+/// begin with and how many rows at most; there is always a row, perhaps with nothing but the horizon.
+pub(crate) const fn read_invalidations(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => {
+            "SELECT h.horizon, l.id, l.id, l.hashes \
+             FROM (SELECT coalesce(max(id), 0) + 1 AS horizon FROM invalidations) h \
+             LEFT JOIN (SELECT id, hashes FROM invalidations WHERE id >= ?1 ORDER BY id DESC LIMIT ?2) l \
+             ON TRUE"
+        }
+        Dialect::Postgres => {
+            "SELECT h.horizon, l.id, l.position, l.hashes \
+             FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon) h \
+             LEFT JOIN (SELECT id, position, hashes FROM invalidations WHERE position >= $1 \
+             ORDER BY id DESC LIMIT $2) l ON TRUE"
+        }
+    }
+}
+
+/// Writes a row of it: when, and what. Gives its number and position.
+pub(crate) const fn write_invalidation(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => "INSERT INTO invalidations (at, hashes) VALUES (?1, ?2) RETURNING id, id",
+        Dialect::Postgres => {
+            "INSERT INTO invalidations (position, at, hashes) \
+             VALUES (pg_current_xact_id()::text::bigint, $1, $2) RETURNING id, position"
+        }
+    }
+}
+
 /// A query with a row if the table exists.
 pub(crate) fn has_table(dialect: Dialect, table: &'static str) -> String {
     match dialect {

@@ -3,6 +3,7 @@
 mod connect;
 mod dialect;
 mod error;
+mod invalidation;
 pub mod migrate;
 mod page;
 mod point;
@@ -17,6 +18,7 @@ mod unit;
 pub use connect::{Db, DbOptions, create_private_folder};
 pub use dialect::{Dialect, PgTerms, like_prefix};
 pub use error::{DbProblem, unique_violation};
+pub use invalidation::{INVALIDATIONS, Invalidation, Logged, Look};
 pub use migrate::{Migration, Migrator, Steps};
 pub use page::{page, page_of};
 pub use point::{PointQuery, PointRow, PointValue};

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use mainstay_core::{Actor, AuditEntry, EventData};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
+use crate::invalidation::{self, INVALIDATIONS, Logged};
 use crate::trail::Trail;
 use crate::{Db, Dialect};
 
@@ -24,11 +25,28 @@ pub struct WriteUnit {
     actor: Actor,
     db: Db,
     trail: Mutex<Trail>,
+    hooks: Mutex<Hooks>,
+}
+
+/// What runs when the commit has been tried.
+#[derive(Default)]
+struct Hooks(Vec<Box<dyn FnOnce(Option<Logged>) + Send>>);
+
+impl Hooks {
+    fn run(self, logged: Option<Logged>) {
+        self.0.into_iter().for_each(|hook| hook(logged));
+    }
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} hooks", self.0.len())
+    }
 }
 
 impl WriteUnit {
     pub(crate) fn new(transaction: DatabaseTransaction, actor: Actor, db: Db) -> Self {
-        Self { transaction, actor, db, trail: Mutex::default() }
+        Self { transaction, actor, db, trail: Mutex::default(), hooks: Mutex::default() }
     }
 
     /// Who acts.
@@ -60,6 +78,21 @@ impl WriteUnit {
         self.trail.lock().unwrap_or_else(PoisonError::into_inner).wake(topic);
     }
 
+    /// Says that caches must no longer believe what these digests stand for, on any node: one row of
+    /// the log of invalidations for the whole unit. `mainstay-cache` knows the digests.
+    pub fn invalidate(&self, hashes: impl IntoIterator<Item = u32>) {
+        let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
+        trail.stale.extend(hashes);
+        trail.wake(INVALIDATIONS);
+    }
+
+    /// Runs `hook` in this process after the commit, before [`WriteUnit::commit`] returns, with the
+    /// unit's row in the log of invalidations if it has one. Also when the commit failed in a way that
+    /// leaves open whether it happened; then there is no row to name. Never when the unit is given up.
+    pub fn after_commit(&self, hook: impl FnOnce(Option<Logged>) + Send + 'static) {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner).0.push(Box::new(hook));
+    }
+
     /// Makes it all happen: the rows, the events and the audit entries. Where there are
     /// read replicas, it returns once every node knows that the actor wrote.
     ///
@@ -67,15 +100,24 @@ impl WriteUnit {
     /// If the database refuses; then nothing happened, unless the connection
     /// broke during the commit itself, when it is not known.
     pub async fn commit(self) -> Result<(), DbErr> {
-        let Self { transaction, actor, db, trail } = self;
-        let trail = trail.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Self { transaction, actor, db, trail, hooks } = self;
+        let mut trail = trail.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let hooks = hooks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let stale = std::mem::take(&mut trail.stale);
         // Last before the commit, when the rows that the change locks are locked: events about one subject
         // are numbered in the order of the changes.
         let topics = trail.write(&transaction, &actor, db.clock(), db.ids()).await?;
+        let logged = invalidation::write(&transaction, db.dialect(), db.clock().now(), &stale).await?;
         db.writes(&actor);
+        // However it ends: an error here, or a caller who waits no longer, does not say that nothing happened.
+        let ended = Ended(Some(hooks), None);
         let outcome = transaction.commit().await;
-        if outcome.is_ok() {
-            topics.into_iter().for_each(|topic| db.signals().wake(topic));
+        match outcome {
+            Ok(()) => {
+                ended.committed(logged);
+                topics.into_iter().for_each(|topic| db.signals().wake(topic));
+            }
+            Err(_) => drop(ended),
         }
         // Also where the outcome is not known. Returns when no replica can hide it from the actor.
         db.wrote(&actor).await;
@@ -88,6 +130,23 @@ impl WriteUnit {
     /// If the connection broke; nothing happened then either.
     pub async fn rollback(self) -> Result<(), DbErr> {
         self.transaction.rollback().await
+    }
+}
+
+/// Runs the hooks however the commit ended.
+struct Ended(Option<Hooks>, Option<Logged>);
+
+impl Ended {
+    fn committed(mut self, logged: Option<Logged>) {
+        self.1 = logged;
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Some(hooks) = self.0.take() {
+            hooks.run(self.1);
+        }
     }
 }
 

@@ -11,7 +11,16 @@ use crate::{Dialect, Migration, Steps};
 /// The steps of the tables that every write unit writes to.
 #[must_use]
 pub fn migrations() -> Vec<Migration> {
-    vec![Migration { app: "platform", version: 20_261_121_140_000, name: "trail", up, down }]
+    vec![
+        Migration { app: "platform", version: 20_261_121_140_000, name: "trail", up, down },
+        Migration {
+            app: "platform",
+            version: 20_261_128_010_000,
+            name: "invalidations",
+            up: up_invalidations,
+            down: down_invalidations,
+        },
+    ]
 }
 
 fn column(name: &str) -> ColumnDef {
@@ -67,4 +76,26 @@ fn down(steps: &mut Steps) {
     if steps.dialect() == Dialect::Postgres {
         steps.raw(crate::dialect::DROP_PG_AUDIT_LOG_GUARD);
     }
+}
+
+/// What caches must no longer believe. PostgreSQL keeps the transaction's number, by which the rows
+/// are read; on SQLite the row's own number is in the order of the commits.
+fn up_invalidations(steps: &mut Steps) {
+    let table = || Alias::new("invalidations");
+    let mut create = Table::create();
+    create.table(table()).col(column("id").big_integer().not_null().auto_increment().primary_key());
+    if steps.dialect() == Dialect::Postgres {
+        create.col(column("position").big_integer().not_null());
+    }
+    create.col(column("at").big_integer().not_null()).col(column("hashes").blob().not_null());
+    steps.run(&create);
+    if steps.dialect() == Dialect::Postgres {
+        let mut index = Index::create();
+        index.name("invalidations_position_idx").table(table()).col(Alias::new("position"));
+        steps.run(&index);
+    }
+}
+
+fn down_invalidations(steps: &mut Steps) {
+    steps.run(Table::drop().table(Alias::new("invalidations")));
 }

@@ -30,6 +30,8 @@ pub(crate) struct Trail {
     entries: Vec<AuditEntry>,
     /// Whom to wake after the commit.
     topics: BTreeSet<&'static str>,
+    /// What caches must no longer believe.
+    pub(crate) stale: BTreeSet<u32>,
 }
 
 #[derive(Debug)]

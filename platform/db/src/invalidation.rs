@@ -1,0 +1,112 @@
+//! The log of invalidations: what caches must no longer believe, committed with the change.
+//!
+//! A row names things by 32 bits of a digest, never by name. Rows are read by their *position*,
+//! which is such that all rows below a look's horizon are final: on PostgreSQL it is the number of
+//! the transaction, and the horizon the lowest one that still runs; SQLite has one writer, so
+//! there the row's own number will do.
+
+use mainstay_core::Timestamp;
+use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Query};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
+
+use crate::{Db, dialect};
+
+/// The topic of [`Signals`](crate::Signals) that is woken when a commit left invalidations.
+pub const INVALIDATIONS: &str = "invalidations";
+
+/// A row of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalidation {
+    /// Its number. No order of commits.
+    pub id: i64,
+    /// Its place among the commits: see [`Look::horizon`].
+    pub position: i64,
+    /// What must no longer be believed.
+    pub hashes: Vec<u32>,
+}
+
+/// What was found in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Every change whose position is below this was committed before the look, or never will be. So
+    /// what is read from the primary after a look holds all of them.
+    pub horizon: i64,
+    /// The newest first.
+    pub rows: Vec<Invalidation>,
+}
+
+/// That a unit left a row in the log: its number and position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Its number.
+    pub id: i64,
+    /// Its position.
+    pub position: i64,
+}
+
+impl Db {
+    /// The rows from position `from` on, the newest `most` of them.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn invalidations(&self, from: i64, most: u32) -> Result<Look, DbErr> {
+        let reader = self.primary();
+        let sql = dialect::read_invalidations(self.dialect());
+        let values = [from.into(), i64::from(most).into()];
+        let statement = Statement::from_sql_and_values(reader.get_database_backend(), sql, values);
+        let found = reader.query_all_raw(statement).await?;
+        let first = found.first().ok_or_else(|| DbErr::RecordNotFound("the horizon".to_owned()))?;
+        let horizon = first.try_get_by_index(0)?;
+        let rows = found.iter().filter_map(|row| read(row).transpose()).collect::<Result<_, _>>()?;
+        Ok(Look { horizon, rows })
+    }
+
+    /// Removes rows from before `before`, but never the newest 1000. Gives their number.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn purge_invalidations(&self, before: Timestamp) -> Result<u64, DbErr> {
+        const KEPT: i64 = 1000;
+        let id = || Expr::col(Alias::new("id"));
+        let mut newest = Query::select();
+        newest.expr(id().max()).from(Alias::new("invalidations"));
+        let Some(row) = self.primary().query_one(&newest).await? else { return Ok(0) };
+        let Some(newest) = row.try_get_by_index::<Option<i64>>(0)? else { return Ok(0) };
+        let mut delete = Query::delete();
+        delete
+            .from_table(Alias::new("invalidations"))
+            .and_where(id().lte(newest - KEPT))
+            .and_where(Expr::col(Alias::new("at")).lt(before.millis()));
+        let unit = self.write(&mainstay_core::Actor::system("cache.purge")).await?;
+        let done = unit.execute(&delete).await?;
+        unit.commit().await?;
+        Ok(done.rows_affected())
+    }
+}
+
+fn read(row: &QueryResult) -> Result<Option<Invalidation>, DbErr> {
+    let Some(id) = row.try_get_by_index::<Option<i64>>(1)? else { return Ok(None) };
+    let position = row.try_get_by_index(2)?;
+    let bytes: Vec<u8> = row.try_get_by_index(3)?;
+    let hashes = bytes.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+    Ok(Some(Invalidation { id, position, hashes: hashes.collect() }))
+}
+
+/// Writes one row for all of `hashes`; none if there are none.
+pub(crate) async fn write(
+    transaction: &impl ConnectionTrait,
+    dialect: crate::Dialect,
+    at: Timestamp,
+    hashes: &std::collections::BTreeSet<u32>,
+) -> Result<Option<Logged>, DbErr> {
+    if hashes.is_empty() {
+        return Ok(None);
+    }
+    let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+    let values = [at.millis().into(), bytes.into()];
+    let sql = dialect::write_invalidation(dialect);
+    let statement = Statement::from_sql_and_values(transaction.get_database_backend(), sql, values);
+    let row = transaction.query_one_raw(statement).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("the row that was written".to_owned()))?;
+    Ok(Some(Logged { id: row.try_get_by_index(0)?, position: row.try_get_by_index(1)? }))
+}
