@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use mainstay_app::{App, Command, Environment, Platform, PlatformParts};
 use mainstay_auth::Passwords;
+use mainstay_cache::{Cache, CacheOptions, CacheSettings, RedisOptions, Steady};
 use mainstay_core::seal::RootKey;
 use mainstay_core::settings::{KeyInfo, Section, SettingsError, Sources, expose};
-use mainstay_core::{Clock, OsRng, ProblemKind, Rng, SystemClock};
+use mainstay_core::{Clock, OsRng, ProblemKind, Rng, SystemClock, Timestamp};
 use mainstay_db::{DatabaseSettings, Db, DbOptions, Migration, Migrator, ReplicaState, ReplicaStatus};
 use mainstay_events::{Events, EventsOptions, EventsSettings, Job, Next, Schedule, Worker};
 use mainstay_http::purge_idempotency_keys;
@@ -47,6 +48,7 @@ pub struct Backend {
     pub(crate) limits_config: LimitsConfig,
     /// `None`: calls are not limited.
     pub(crate) limits: Option<RateLimits>,
+    pub(crate) cache: CacheSettings,
     pub(crate) drain: Drain,
     apps: Vec<Box<dyn App>>,
 }
@@ -71,16 +73,27 @@ impl Backend {
     pub fn new(config: Config) -> anyhow::Result<Self> {
         let rng: Arc<dyn Rng> = Arc::new(OsRng);
         let passwords = Passwords::new(rng.clone());
-        Self::with_parts(config, Arc::new(SystemClock), rng, passwords)
+        Self::build(config, Arc::new(SystemClock), Steady::Processor, rng, passwords)
     }
 
-    /// The same with a clock, randomness and password hashing of the caller's. For tests.
+    /// The same with a clock, randomness and password hashing of the caller's. For tests: time passes
+    /// only when the clock says so.
     ///
     /// # Errors
     /// As [`Backend::new`].
     pub fn with_parts(
         config: Config,
         clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        passwords: Passwords,
+    ) -> anyhow::Result<Self> {
+        Self::build(config, clock, Steady::Clock, rng, passwords)
+    }
+
+    fn build(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        steady: Steady,
         rng: Arc<dyn Rng>,
         passwords: Passwords,
     ) -> anyhow::Result<Self> {
@@ -92,6 +105,7 @@ impl Backend {
         let events = EventsSettings::load(&mut sources);
         let redis = RedisSettings::load(&mut sources);
         let limits_config = LimitsConfig::load(&mut sources);
+        let cache_settings = CacheSettings::load(&mut sources);
         http.check(&mut sources);
         database.check(&mut sources);
         if root.environment == Environment::Production && !http.is_tls() {
@@ -114,6 +128,22 @@ impl Backend {
             metrics: metrics.clone(),
         };
         let db = Db::open(options)?;
+        let shared = redis.url.as_ref().map(|url| RedisOptions::new(expose(url))).transpose();
+        let shared = shared.unwrap_or_else(|error| {
+            sources.fault(format!("redis.url: {error}"));
+            None
+        });
+        let cache = Cache::new(CacheOptions {
+            settings: cache_settings.clone(),
+            clock: clock.clone(),
+            steady,
+            rng: rng.clone(),
+            metrics: metrics.clone(),
+            key: root_key.derive("cache keys"),
+            db: Some(db.clone()),
+            redis: shared.map(|options| options.with_prefix(&format!("{}:cache:", redis.prefix))),
+        })
+        .context("redis.url")?;
         let letterhead = Letterhead {
             product: "Mainstay".to_owned(),
             public_url: http.public_url().parse().context("http.public_url")?,
@@ -137,6 +167,7 @@ impl Backend {
             clock,
             rng,
             passwords,
+            cache,
             mails,
             metrics,
             root_key,
@@ -155,6 +186,7 @@ impl Backend {
             redis,
             limits_config,
             limits,
+            cache: cache_settings,
             drain: Drain::new(),
             apps: Vec::new(),
         })
@@ -198,6 +230,7 @@ impl Backend {
             (EventsSettings::NAME, EventsSettings::DOC, EventsSettings::keys()),
             (MailSettings::NAME, MailSettings::DOC, MailSettings::keys()),
             (RedisSettings::NAME, RedisSettings::DOC, RedisSettings::keys()),
+            (CacheSettings::NAME, CacheSettings::DOC, CacheSettings::keys()),
         ];
         let (mut sources, sections, shown) = self.platform.take_settings();
         let environment = mainstay_core::settings::Setting::show(&self.platform.environment);
@@ -210,6 +243,7 @@ impl Backend {
         values.extend(self.mail.show());
         values.extend(self.redis.show());
         values.extend(self.limits_config.show());
+        values.extend(self.cache.show());
         values.extend(shown);
         self.check_limits(&mut sources);
         let named = |(name, doc, keys): (&str, _, _)| (name.to_owned(), doc, keys);
@@ -278,7 +312,7 @@ impl Backend {
     }
 
     /// The platform's own jobs: what is not needed any more goes.
-    fn jobs(&self) -> [Job; 2] {
+    fn jobs(&self) -> [Job; 3] {
         let (mails, platform) = (self.platform.mails.clone(), self.platform.clone());
         let daily = Schedule::Every(Duration::from_secs(86_400));
         let purge_mails = Job::new("mail.purge", daily, move || {
@@ -289,14 +323,25 @@ impl Backend {
             }
         });
         let hourly = Schedule::Every(Duration::from_secs(3600));
-        let purge_keys = Job::new("http.purge_idempotency_keys", hourly, move || {
+        let purge_keys = Job::new("http.purge_idempotency_keys", hourly.clone(), move || {
             let Platform { db, clock, .. } = platform.clone();
             async move {
                 purge_idempotency_keys(&db, &*clock, u64::MAX).await?;
                 Ok(())
             }
         });
-        [purge_mails, purge_keys]
+        let platform = self.platform.clone();
+        let purge_invalidations = Job::new("cache.purge_log", hourly, move || {
+            let Platform { db, clock, .. } = platform.clone();
+            async move {
+                // Twice as long as a node may have missed and still go on from where it was.
+                const KEPT_MS: i64 = 2 * 3_600_000;
+                let before = Timestamp::from_millis(clock.now().millis() - KEPT_MS);
+                db.purge_invalidations(before).await?;
+                Ok(())
+            }
+        });
+        [purge_mails, purge_keys, purge_invalidations]
     }
 
     /// Every app's commands.

@@ -49,10 +49,12 @@ pub(crate) async fn run(
     });
 
     let router = backend.surface().router;
+    backend.platform.cache.start();
     let background = backend.background().start();
     print_banner(&backend, address, started, demo, &lines);
     serve(listener, router, options, drain).await;
     background.stop(STOPPING).await;
+    backend.platform.cache.stop();
     backend.platform.db.close().await;
     tracing::info!("stopped");
     Ok(())

@@ -15,7 +15,8 @@ const FLOORS: &[&[&str]] = &[
     &["platform/core"],
     &["platform/telemetry"],
     &["platform/db", "platform/limits"],
-    &["platform/events"],
+    // The cache reads the log of invalidations, which is the database's.
+    &["platform/events", "platform/cache"],
     &["platform/mail"],
     &["platform/auth"],
     &["platform/http"],

@@ -2,6 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{AccountHooks, AuthorsSlot, PeopleSlot};
 use mainstay_auth::Passwords;
+use mainstay_cache::Cache;
 use mainstay_core::seal::RootKey;
 use mainstay_core::settings::{KeyInfo, Section, Sources};
 use mainstay_core::{Clock, Ids, Rng};
@@ -33,6 +34,8 @@ pub struct Platform {
     pub ids: Ids,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Keeps what was made once, on this node and for all of them.
+    pub cache: Cache,
     /// Queues mails.
     pub mails: Mails,
     /// Where to count.
@@ -74,6 +77,8 @@ pub struct PlatformParts {
     pub rng: Arc<dyn Rng>,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Keeps what was made once, on this node and for all of them.
+    pub cache: Cache,
     /// Queues mails.
     pub mails: Mails,
     /// Where to count.
@@ -99,6 +104,7 @@ impl Platform {
             clock,
             rng,
             passwords,
+            cache,
             mails,
             metrics,
             root_key,
@@ -118,6 +124,7 @@ impl Platform {
             rng,
             ids,
             passwords,
+            cache,
             mails,
             metrics,
             root_key,

@@ -146,19 +146,31 @@ pub(crate) const PG_REPLICA_PLACE: &str = "SELECT pg_is_in_recovery() AS in_reco
      (SELECT received_tli FROM pg_stat_wal_receiver)) AS timeline, \
      current_database()::text AS database FROM pg_control_system()";
 
-/// Reads the log of invalidations and its horizon, in one snapshot. The values are the position to
+/// Gives the log of invalidations a name that no other has.
+pub(crate) const fn name_invalidation_log(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => "INSERT INTO invalidation_log (id, name) VALUES (1, randomblob(16))",
+        Dialect::Postgres => {
+            "INSERT INTO invalidation_log (id, name) VALUES (1, decode(replace(gen_random_uuid()::text, '-', ''), 'hex'))"
+        }
+    }
+}
+
+/// Reads the log of invalidations, its name and its horizon, in one snapshot. The values are the position to
 /// begin with and how many rows at most; there is always a row, perhaps with nothing but the horizon.
 pub(crate) const fn read_invalidations(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Sqlite => {
-            "SELECT h.horizon, l.id, l.id, l.hashes \
-             FROM (SELECT coalesce(max(id), 0) + 1 AS horizon FROM invalidations) h \
+            "SELECT h.name, h.horizon, l.id, l.id, l.hashes \
+             FROM (SELECT (SELECT name FROM invalidation_log) AS name, \
+             coalesce(max(id), 0) + 1 AS horizon FROM invalidations) h \
              LEFT JOIN (SELECT id, hashes FROM invalidations WHERE id >= ?1 ORDER BY id DESC LIMIT ?2) l \
              ON TRUE"
         }
         Dialect::Postgres => {
-            "SELECT h.horizon, l.id, l.position, l.hashes \
-             FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon) h \
+            "SELECT h.name, h.horizon, l.id, l.position, l.hashes \
+             FROM (SELECT (SELECT name FROM invalidation_log) AS name, \
+             pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon) h \
              LEFT JOIN (SELECT id, position, hashes FROM invalidations WHERE position >= $1 \
              ORDER BY id DESC LIMIT $2) l ON TRUE"
         }

@@ -28,6 +28,8 @@ pub struct Invalidation {
 /// What was found in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
+    /// What tells this log from every other: positions of different logs can't be compared.
+    pub log: u128,
     /// Every change whose position is below this was committed before the look, or never will be. So
     /// what is read from the primary after a look holds all of them.
     pub horizon: i64,
@@ -56,9 +58,25 @@ impl Db {
         let statement = Statement::from_sql_and_values(reader.get_database_backend(), sql, values);
         let found = reader.query_all_raw(statement).await?;
         let first = found.first().ok_or_else(|| DbErr::RecordNotFound("the horizon".to_owned()))?;
-        let horizon = first.try_get_by_index(0)?;
+        let name: Vec<u8> = first.try_get_by_index(0)?;
+        let name = name.try_into().map_err(|_| DbErr::Type("the log's name has 16 bytes".to_owned()))?;
+        let horizon = first.try_get_by_index(1)?;
         let rows = found.iter().filter_map(|row| read(row).transpose()).collect::<Result<_, _>>()?;
-        Ok(Look { horizon, rows })
+        Ok(Look { log: u128::from_le_bytes(name), horizon, rows })
+    }
+
+    /// Gives the log a new name, after which nothing that any node has kept by its positions counts. For a
+    /// database that was put back to an earlier state.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn rename_invalidation_log(&self, name: u128) -> Result<(), DbErr> {
+        let mut update = Query::update();
+        let name = name.to_le_bytes().to_vec();
+        update.table(Alias::new("invalidation_log")).value(Alias::new("name"), name);
+        let unit = self.write(&mainstay_core::Actor::system("cache.log")).await?;
+        unit.execute(&update).await?;
+        unit.commit().await
     }
 
     /// Removes rows from before `before`, but never the newest 1000. Gives their number.
@@ -85,9 +103,9 @@ impl Db {
 }
 
 fn read(row: &QueryResult) -> Result<Option<Invalidation>, DbErr> {
-    let Some(id) = row.try_get_by_index::<Option<i64>>(1)? else { return Ok(None) };
-    let position = row.try_get_by_index(2)?;
-    let bytes: Vec<u8> = row.try_get_by_index(3)?;
+    let Some(id) = row.try_get_by_index::<Option<i64>>(2)? else { return Ok(None) };
+    let position = row.try_get_by_index(3)?;
+    let bytes: Vec<u8> = row.try_get_by_index(4)?;
     let hashes = bytes.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]));
     Ok(Some(Invalidation { id, position, hashes: hashes.collect() }))
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::Router;
 use mainstay::{Backend, Config, Surface};
+use mainstay_app::Platform;
 use mainstay_auth::{Passwords, Role, Roles};
+use mainstay_cache::Cache;
 use mainstay_core::{Actor, Clock, ManualClock, Paging, SeededRng, Timestamp};
 use mainstay_db::Db;
 use mainstay_db::testing::TestDatabase;
@@ -30,6 +32,7 @@ pub struct TestApp {
     start_lines: Vec<String>,
     background: Events,
     mails: Mails,
+    cache: Cache,
     _mail_folder: Arc<TempDir>,
     // Last: dropped when nothing uses it any more.
     database: Arc<TestDatabase>,
@@ -76,7 +79,7 @@ impl TestApp {
         backend.check_settings().expect("the test's settings are good");
         let start_lines = backend.start_apps().await.expect("the apps start");
 
-        let (db, mails) = (backend.platform().db.clone(), backend.platform().mails.clone());
+        let Platform { db, mails, cache, .. } = backend.platform().clone();
         let background = backend.background();
         let Surface { router, routes, document } = backend.surface();
         let contract = Arc::new(Contract::new(routes, document, backend.platform().db.clone()));
@@ -91,6 +94,7 @@ impl TestApp {
             start_lines,
             background,
             mails,
+            cache,
             _mail_folder: mail_folder,
             database,
         }
@@ -100,6 +104,7 @@ impl TestApp {
     /// consumers, mails are sent, jobs that are due run, the audit log is sealed.
     pub async fn settle(&self) {
         self.background.settle().await.expect("background work succeeds");
+        assert!(self.cache.catch_up().await, "the log of invalidations can be read");
     }
 
     /// The mails to this address so far, the oldest first, after [`TestApp::settle`].
@@ -192,6 +197,12 @@ impl TestApp {
     #[must_use]
     pub fn db(&self) -> &Db {
         &self.db
+    }
+
+    /// What this node keeps.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// The database's own life.

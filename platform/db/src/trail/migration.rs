@@ -5,7 +5,7 @@
 
 use sea_orm::sea_query::{Alias, ColumnDef, Index, Table};
 
-use crate::dialect::audit_log_guards;
+use crate::dialect::{audit_log_guards, name_invalidation_log};
 use crate::{Dialect, Migration, Steps};
 
 /// The steps of the tables that every write unit writes to.
@@ -94,8 +94,17 @@ fn up_invalidations(steps: &mut Steps) {
         index.name("invalidations_position_idx").table(table()).col(Alias::new("position"));
         steps.run(&index);
     }
+    steps.run(
+        Table::create()
+            .table(Alias::new("invalidation_log"))
+            .col(column("id").integer().not_null().primary_key())
+            .col(column("name").blob().not_null()),
+    );
+    steps.raw(name_invalidation_log(steps.dialect()));
 }
 
 fn down_invalidations(steps: &mut Steps) {
-    steps.run(Table::drop().table(Alias::new("invalidations")));
+    for table in ["invalidation_log", "invalidations"] {
+        steps.run(Table::drop().table(Alias::new(table)));
+    }
 }

@@ -1,0 +1,268 @@
+//! Follows the log of invalidations.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mainstay_core::{Actor, Rng};
+use mainstay_db::{Db, Logged, Look};
+use sea_orm::DbErr;
+
+use crate::metrics::CacheMetrics;
+use crate::slots::Slots;
+use crate::time::Time;
+
+/// How long this node may not have looked into the log, and still believe what it keeps.
+pub(crate) const TRUST_MS: i64 = 1000;
+
+/// How often it looks, woken or not.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a look may take. One that takes longer would not confirm much.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// So many rows at a time. When a look finds more, this node forgets everything instead.
+const MOST_ROWS: u32 = 20_000;
+
+/// Rows are kept for two hours and more. Who has not looked for so long starts over.
+const LOST_MS: i64 = 3_600_000;
+
+/// So many invalidations wait for a database that is away; beyond that, everything is invalidated
+/// when it is back.
+const MOST_PENDING: usize = 10_000;
+
+/// This node's place in the log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    db: Option<Db>,
+    rng: Arc<dyn Rng>,
+    reading: tokio::sync::Mutex<Reading>,
+    /// Rows that this node wrote and has applied.
+    own: Mutex<HashSet<i64>>,
+    /// Changes whose row could not be written yet.
+    pending: Mutex<BTreeSet<u32>>,
+    is_pending: AtomicBool,
+    /// The steady time of the last look.
+    confirmed: AtomicI64,
+    /// As of the last look.
+    horizon: AtomicI64,
+    name: Mutex<u128>,
+    /// What was loaded behind an older horizon may have been invalidated by a row that is not known here.
+    floor: AtomicI64,
+}
+
+#[derive(Debug, Default)]
+struct Reading {
+    joined: bool,
+    /// Rows above the horizon that are applied already.
+    applied: HashSet<i64>,
+}
+
+/// The hash that stands for everything.
+pub(crate) const EVERYTHING: u32 = u32::MAX;
+
+impl Log {
+    pub(crate) fn new(db: Option<Db>, rng: Arc<dyn Rng>) -> Self {
+        Self {
+            db,
+            rng,
+            reading: tokio::sync::Mutex::default(),
+            own: Mutex::default(),
+            pending: Mutex::default(),
+            is_pending: AtomicBool::new(false),
+            confirmed: AtomicI64::new(i64::MIN / 2),
+            horizon: AtomicI64::new(0),
+            name: Mutex::new(0),
+            floor: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    pub(crate) fn db(&self) -> Option<&Db> {
+        self.db.as_ref()
+    }
+
+    pub(crate) fn horizon(&self) -> i64 {
+        self.horizon.load(Ordering::SeqCst)
+    }
+
+    /// What tells this log from every other.
+    pub(crate) fn name(&self) -> u128 {
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what was known at the steady time `since`, or at the last look, is good enough now.
+    pub(crate) fn is_trusted(&self, time: &Time, since: i64) -> bool {
+        self.db.is_none() || {
+            let now = time.steady();
+            now - self.confirmed.load(Ordering::Acquire).max(since) <= TRUST_MS
+        }
+    }
+
+    /// Whether what was loaded elsewhere can be judged here.
+    pub(crate) fn can_judge(&self, time: &Time) -> bool {
+        self.db.is_some() && !self.is_pending.load(Ordering::Acquire) && self.is_trusted(time, i64::MIN / 2)
+    }
+
+    pub(crate) fn reaches(&self, horizon: i64) -> bool {
+        horizon > self.floor.load(Ordering::Acquire)
+    }
+
+    /// This node's own row: it need not be applied when it is read.
+    pub(crate) fn wrote(&self, logged: Logged) {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.insert(logged.id);
+    }
+
+    /// Writes a row of its own for a change that was committed before.
+    pub(crate) async fn write(&self, slots: &Slots, hashes: &[u32]) {
+        let Some(db) = &self.db else { return };
+        match self.try_write(db, slots, hashes.iter().copied()).await {
+            Ok(()) => {}
+            Err(error) => {
+                tracing::warn!(%error, "an invalidation waits for the database");
+                let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+                pending.extend(hashes);
+                if pending.len() > MOST_PENDING {
+                    *pending = BTreeSet::from([EVERYTHING]);
+                }
+                self.is_pending.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    async fn try_write(
+        &self,
+        db: &Db,
+        slots: &Slots,
+        hashes: impl IntoIterator<Item = u32>,
+    ) -> Result<(), DbErr> {
+        let hashes: Vec<u32> = hashes.into_iter().collect();
+        let unit = db.write(&Actor::system("cache")).await?;
+        unit.invalidate(hashes.iter().copied());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        unit.after_commit(move |logged| {
+            let _nobody_waits = sender.send(logged);
+        });
+        unit.commit().await?;
+        if let Ok(Some(logged)) = receiver.try_recv() {
+            slots.log(&hashes, logged.position);
+            if hashes.contains(&EVERYTHING) {
+                self.floor.fetch_max(logged.position, Ordering::AcqRel);
+            }
+            self.wrote(logged);
+        }
+        Ok(())
+    }
+
+    /// Looks into the log once and applies what is new.
+    pub(crate) async fn look(&self, slots: &Slots, time: &Time, metrics: &CacheMetrics) -> bool {
+        let Some(db) = &self.db else { return true };
+        let mut reading = self.reading.lock().await;
+        let started = time.steady();
+        if reading.joined && started - self.confirmed.load(Ordering::Acquire) > LOST_MS {
+            self.forget(&mut reading, slots);
+        }
+        metrics.looks.inc();
+        let look = async {
+            self.deliver(db, slots).await?;
+            let from = if reading.joined { self.horizon() } else { i64::MIN };
+            db.invalidations(from, MOST_ROWS).await
+        };
+        let look = match tokio::time::timeout(PATIENCE, look).await {
+            Ok(Ok(look)) => look,
+            Ok(Err(error)) => {
+                metrics.failed_looks.inc();
+                tracing::debug!(%error, "the log of invalidations can't be read");
+                return false;
+            }
+            Err(_) => {
+                metrics.failed_looks.inc();
+                tracing::debug!("the log of invalidations is not read in time");
+                return false;
+            }
+        };
+        if reading.joined && look.log == self.name() && look.horizon < self.horizon() {
+            // It only grows. So the database lost its newest changes, as after a change of hands to a copy
+            // that lagged, and gives their positions out again.
+            tracing::warn!("the database was put back to an earlier state: the cache starts anew");
+            let name = u128::from_le_bytes(self.rng.bytes::<16>());
+            let renamed = tokio::time::timeout(PATIENCE, db.rename_invalidation_log(name)).await;
+            if !matches!(renamed, Ok(Ok(()))) {
+                return false;
+            }
+            self.forget(&mut reading, slots);
+            // The next look finds the new name.
+            return false;
+        }
+        if reading.joined && look.log != self.name() {
+            self.forget(&mut reading, slots);
+            return false;
+        }
+        self.apply(&mut reading, look, slots, metrics);
+        self.confirmed.store(started, Ordering::Release);
+        true
+    }
+
+    /// Starts over.
+    fn forget(&self, reading: &mut Reading, slots: &Slots) {
+        *reading = Reading::default();
+        self.confirmed.store(i64::MIN / 2, Ordering::Release);
+        self.horizon.store(0, Ordering::SeqCst);
+        self.floor.store(i64::MIN, Ordering::Release);
+        slots.forget_log();
+        slots.invalidate_everything();
+    }
+
+    /// What could not be written before.
+    async fn deliver(&self, db: &Db, slots: &Slots) -> Result<(), DbErr> {
+        if !self.is_pending.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let waiting = self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.try_write(db, slots, waiting.iter().copied()).await?;
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.retain(|hash| !waiting.contains(hash));
+        self.is_pending.store(!pending.is_empty(), Ordering::Release);
+        Ok(())
+    }
+
+    fn apply(&self, reading: &mut Reading, look: Look, slots: &Slots, metrics: &CacheMetrics) {
+        let Look { log, horizon, rows } = look;
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = log;
+        let is_cut_off = rows.len() >= MOST_ROWS as usize;
+        if !reading.joined || is_cut_off {
+            // Of rows that are not there any more nothing is known. Ids begin with 1.
+            let oldest = rows.iter().min_by_key(|row| row.id);
+            let floor = oldest.filter(|row| is_cut_off || row.id != 1).map_or(i64::MIN, |row| row.position);
+            self.floor.fetch_max(floor, Ordering::AcqRel);
+        }
+        if reading.joined && is_cut_off {
+            slots.invalidate_everything();
+        }
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in &rows {
+            slots.log(&row.hashes, row.position);
+            let is_new = reading.applied.insert(row.id);
+            if row.hashes.contains(&EVERYTHING) {
+                self.floor.fetch_max(row.position, Ordering::AcqRel);
+            }
+            // Nothing was kept before this node joined.
+            if is_new && !own.remove(&row.id) && reading.joined {
+                metrics.invalidations.inc();
+                if row.hashes.contains(&EVERYTHING) {
+                    slots.invalidate_everything();
+                } else {
+                    slots.invalidate(&row.hashes);
+                }
+            }
+        }
+        drop(own);
+        let above: HashSet<i64> =
+            rows.iter().filter(|row| row.position >= horizon).map(|row| row.id).collect();
+        reading.applied = above;
+        reading.joined = true;
+        // After the rows: a load behind this horizon is judged by them.
+        self.horizon.fetch_max(horizon, Ordering::SeqCst);
+    }
+}

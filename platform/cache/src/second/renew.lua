@@ -1,0 +1,5 @@
+-- Makes a lease that is still this node's last longer.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])

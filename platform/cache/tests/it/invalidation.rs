@@ -1,0 +1,265 @@
+//! Changes of one node, as others see them: without Redis and with it.
+
+use std::time::Duration;
+
+use mainstay_cache::Cached;
+use mainstay_core::Actor;
+use mainstay_db::testing::TestDatabase;
+use tokio::task::JoinSet;
+
+use crate::server::RedisServer;
+use crate::{Node, Nodes, Source, number};
+
+fn actor() -> Actor {
+    Actor::system("test")
+}
+
+/// As an app does it.
+async fn change(node: &Node, things: &Cached<u64, String>, source: &Source, key: u64) {
+    let unit = node.db.write(&actor()).await.unwrap();
+    things.invalidate_with(&unit, &key);
+    source.change();
+    unit.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn own_writes_are_read_at_once_and_others_at_the_next_look() {
+    let nodes = Nodes::new().await;
+    let (one, other, source) = (nodes.node(), nodes.node(), Source::default());
+    for node in [&one, &other] {
+        node.cache.catch_up().await;
+        assert_eq!(source.read(&node.things(), 1).await, 0);
+        assert_eq!(source.read(&node.things(), 2).await, 0);
+    }
+    change(&one, &one.things(), &source, 1).await;
+    assert_eq!(source.read(&one.things(), 1).await, 1);
+    assert_eq!(source.read(&other.things(), 1).await, 0);
+    assert!(other.cache.catch_up().await);
+    assert_eq!(source.read(&other.things(), 1).await, 1);
+    // What did not change was not loaded again.
+    let loads = source.loads();
+    assert_eq!((source.read(&one.things(), 2).await, source.read(&other.things(), 2).await), (0, 0));
+    assert_eq!(source.loads(), loads);
+    // Nor did the writer hear of its own change a second time.
+    one.cache.catch_up().await;
+    source.read(&one.things(), 1).await;
+    assert_eq!(source.loads(), loads);
+}
+
+#[tokio::test]
+async fn a_unit_that_is_given_up_invalidates_nothing() {
+    let nodes = Nodes::new().await;
+    let (node, source) = (nodes.node(), Source::default());
+    node.cache.catch_up().await;
+    source.read(&node.things(), 1).await;
+    let unit = node.db.write(&actor()).await.unwrap();
+    node.things().invalidate_with(&unit, &1);
+    drop(unit);
+    source.change();
+    node.cache.catch_up().await;
+    assert_eq!(source.read(&node.things(), 1).await, 0);
+}
+
+#[tokio::test]
+async fn a_node_that_hears_nothing_believes_what_it_has_for_one_second() {
+    let nodes = Nodes::new().await;
+    let (one, deaf, source) = (nodes.node(), nodes.node(), Source::default());
+    deaf.cache.catch_up().await;
+    source.read(&deaf.things(), 1).await;
+    change(&one, &one.things(), &source, 1).await;
+    nodes.advance(1);
+    assert_eq!(source.read(&deaf.things(), 1).await, 0);
+    nodes.clock.advance(Duration::from_millis(1));
+    assert_eq!(source.read(&deaf.things(), 1).await, 1);
+    // What it loads meanwhile, it believes for a second again: no load for each read.
+    for _ in 0..10 {
+        source.read(&deaf.things(), 1).await;
+    }
+    assert_eq!(source.loads(), 2);
+    // When it hears again, what did not change is good again.
+    nodes.advance(5);
+    deaf.cache.catch_up().await;
+    let loads = source.loads();
+    source.read(&deaf.things(), 1).await;
+    assert!(source.loads() <= loads + 1);
+}
+
+#[tokio::test]
+async fn every_change_is_seen_by_running_nodes_without_a_call() {
+    let nodes = Nodes::new().await.really();
+    let (one, other, source) = (nodes.node(), nodes.node(), Source::default());
+    other.cache.start();
+    for round in 1..=5 {
+        source.read(&other.things(), 1).await;
+        change(&one, &one.things(), &source, 1).await;
+        // No wake-ups are exchanged in this test: the node looks by itself.
+        let seen = async {
+            while source.read(&other.things(), 1).await < round {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), seen).await.unwrap();
+    }
+    // Not because nothing is believed.
+    let before = source.loads();
+    assert!(other.cache.catch_up().await);
+    for _ in 0..100 {
+        source.read(&other.things(), 1).await;
+    }
+    assert!(source.loads() <= before + 1);
+}
+
+#[tokio::test]
+async fn a_change_whose_row_could_not_be_written_is_not_lost() {
+    let nodes = Nodes::new().await;
+    let (one, other, source) = (nodes.node(), nodes.node(), Source::default());
+    for node in [&one, &other] {
+        node.cache.catch_up().await;
+        source.read(&node.things(), 1).await;
+    }
+    source.change();
+    // Nothing can be written until this is gone.
+    let locked = block(&nodes.database).await;
+    let things = one.things();
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move { things.invalidate(&1).await });
+    waiting.join_all().await;
+    assert_eq!(source.read(&one.things(), 1).await, 1);
+    unblock(locked).await;
+    assert!(one.cache.catch_up().await);
+    other.cache.catch_up().await;
+    assert_eq!(source.read(&other.things(), 1).await, 1);
+}
+
+/// Takes the table of invalidations away.
+async fn block(database: &TestDatabase) -> mainstay_db::Db {
+    use sea_orm::ConnectionTrait as _;
+    let db = database.open();
+    let unit = db.write(&actor()).await.unwrap();
+    unit.execute_unprepared("ALTER TABLE invalidations RENAME TO away").await.unwrap();
+    unit.commit().await.unwrap();
+    db
+}
+
+async fn unblock(db: mainstay_db::Db) {
+    use sea_orm::ConnectionTrait as _;
+    let unit = db.write(&actor()).await.unwrap();
+    unit.execute_unprepared("ALTER TABLE away RENAME TO invalidations").await.unwrap();
+    unit.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_that_commits_late_is_not_missed() {
+    let nodes = Nodes::new().await;
+    let (one, other, source) = (nodes.node(), nodes.node(), Source::default());
+    if one.db.dialect() == mainstay_db::Dialect::Sqlite {
+        // There no two changes are open at once.
+        return;
+    }
+    other.cache.catch_up().await;
+    source.read(&other.things(), 1).await;
+    source.read(&other.things(), 2).await;
+    // The first to begin, and to be numbered, is the last to commit.
+    let early = one.db.write(&actor()).await.unwrap();
+    sea_orm::ConnectionTrait::execute_unprepared(&early, "SELECT pg_current_xact_id()").await.unwrap();
+    one.things().invalidate_with(&early, &1);
+    change(&one, &one.things(), &source, 2).await;
+    other.cache.catch_up().await;
+    assert_eq!(source.read(&other.things(), 2).await, 1);
+    source.change();
+    early.commit().await.unwrap();
+    other.cache.catch_up().await;
+    assert_eq!(source.read(&other.things(), 1).await, 2);
+    // And what is applied is applied once.
+    let heard = number(&other.metrics, "cache_invalidations_total");
+    other.cache.catch_up().await;
+    assert_eq!(number(&other.metrics, "cache_invalidations_total"), heard);
+}
+
+async fn with_redis(server: &RedisServer) -> (Nodes, Node, Node, Source) {
+    let nodes = Nodes::with_redis(server.options()).await;
+    let (one, other) = (nodes.node(), nodes.node());
+    for node in [&one, &other] {
+        node.cache.start();
+        node.until("up", |cache| cache.is_redis_up() == Some(true)).await;
+        node.cache.catch_up().await;
+    }
+    (nodes, one, other, Source::default())
+}
+
+#[tokio::test]
+async fn what_one_node_loaded_others_take_from_redis_until_it_changes() {
+    let server = RedisServer::start();
+    let (_nodes, one, other, source) = with_redis(&server).await;
+    source.read(&one.things(), 1).await;
+    until_stored(&server, 1).await;
+    source.read(&other.things(), 1).await;
+    assert_eq!(source.loads(), 1);
+    assert_eq!(number(&other.metrics, r#"cache_reads_total{namespace="test.thing",result="redis"}"#), 1);
+
+    change(&one, &one.things(), &source, 1).await;
+    assert_eq!(source.read(&one.things(), 1).await, 1);
+    other.cache.catch_up().await;
+    assert_eq!(source.read(&other.things(), 1).await, 1);
+    assert_eq!(source.loads(), 2);
+}
+
+/// Values are written to Redis when nobody waits any more.
+async fn until_stored(server: &RedisServer, count: usize) {
+    let stored = async {
+        loop {
+            let keys: Vec<String> = server.command(&["KEYS", "mainstay:cache:*"]);
+            if keys.len() == count && keys.iter().all(|key| !key.ends_with(":lease")) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), stored).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redis_that_is_put_back_to_an_earlier_state_serves_nothing_that_changed() {
+    let server = RedisServer::start();
+    let (nodes, one, other, source) = with_redis(&server).await;
+    source.read(&one.things(), 1).await;
+    until_stored(&server, 1).await;
+    let keys: Vec<String> = server.command(&["KEYS", "mainstay:cache:*"]);
+    let copy: Vec<u8> = server.command(&["GET", &keys[0]]);
+
+    change(&one, &one.things(), &source, 1).await;
+    source.read(&one.things(), 1).await;
+    let mut connection = server.connection();
+    redis::cmd("SET").arg(&keys[0]).arg(&copy).exec(&mut connection).unwrap();
+    other.cache.catch_up().await;
+    assert_eq!(source.read(&other.things(), 1).await, 1);
+
+    // Nor does a node that was not there when it changed.
+    redis::cmd("SET").arg(&keys[0]).arg(&copy).exec(&mut connection).unwrap();
+    let young = nodes.node();
+    young.cache.start();
+    young.until("up", |cache| cache.is_redis_up() == Some(true)).await;
+    assert_eq!(source.read(&young.things(), 1).await, 1);
+}
+
+#[tokio::test]
+async fn rubbish_in_redis_is_a_miss() {
+    let server = RedisServer::start();
+    let (nodes, one, _, source) = with_redis(&server).await;
+    source.read(&one.things(), 1).await;
+    until_stored(&server, 1).await;
+    let keys: Vec<String> = server.command(&["KEYS", "mainstay:cache:*"]);
+    for rubbish in ["", "rubbish", &"x".repeat(200)] {
+        let _: String = server.command(&["SET", &keys[0], rubbish]);
+        let young = nodes.node();
+        young.cache.start();
+        young.until("up", |cache| cache.is_redis_up() == Some(true)).await;
+        assert_eq!(source.read(&young.things(), 1).await, 0);
+    }
+    let _: u8 = server.command(&["DEL", &keys[0]]);
+    let _: u8 = server.command(&["RPUSH", &keys[0], "of another type"]);
+    let young = nodes.node();
+    young.cache.start();
+    young.until("up", |cache| cache.is_redis_up() == Some(true)).await;
+    assert_eq!(source.read(&young.things(), 1).await, 0);
+}
