@@ -301,6 +301,12 @@ impl Core {
         self.log.look(&self.slots, &self.time, &self.metrics).await
     }
 
+    /// For a load that would like to: it does not wait for a database that is slow.
+    pub(crate) async fn catch_up_soon(&self) {
+        let patience = self.time.patience(Duration::from_millis(50));
+        let _late = tokio::time::timeout(patience, self.catch_up()).await;
+    }
+
     /// What is known now, before the source is asked.
     pub(crate) fn start(&self) -> Start {
         Start { seen: self.slots.begun(), horizon: self.log.horizon(), steady: self.time.steady() }

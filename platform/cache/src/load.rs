@@ -1,7 +1,7 @@
 //! One load, from its beginning to its end: in Redis, by another node, or from the source.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cache::{Core, low};
 use crate::entry::{AnyValue, Entry, Space, Start, Times};
@@ -65,7 +65,7 @@ where
 
     // Before the source is asked: what changes from now on may be missing in the value.
     let start = core.start();
-    let began = core.time.steady();
+    let (began, timer) = (core.time.steady(), Instant::now());
     let holding = Holding { core: &core, lease };
     let loaded = tokio::select! {
         loaded = load() => loaded,
@@ -73,7 +73,7 @@ where
     };
     let delta = core.time.steady() - began;
     let metrics = &trip.space.metrics;
-    metrics.seconds.observe(delta as f64 / 1000.0);
+    metrics.seconds.observe(timer.elapsed().as_secs_f64());
     let loaded: Loaded<V> = match loaded {
         Ok(loaded) => loaded.into(),
         Err(error) => {
@@ -148,12 +148,12 @@ async fn seek<V: Value>(core: &Core, second: &Second, name: &str, trip: &Trip) -
     if !second.link.is_up() {
         return Found::Nothing;
     }
-    if !core.slots.has_seen(&[low(trip.digest)], core.log.horizon()) || !core.log.can_judge(&core.time) {
-        // Loaded behind the horizon of the last look, it could not be told from what was there before the change.
-        core.catch_up().await;
-    }
     if !core.log.can_judge(&core.time) {
         return Found::Nothing;
+    }
+    if !core.slots.has_seen(&[low(trip.digest)], core.log.horizon()) {
+        // Loaded behind the horizon of the last look, it could not be told from what was there before the change.
+        core.catch_up_soon().await;
     }
     let judge = |seen, bytes: Option<bytes::Bytes>| {
         let entry = bytes.and_then(|bytes| adopt::<V>(core, trip, seen, bytes))?;
@@ -164,16 +164,24 @@ async fn seek<V: Value>(core: &Core, second: &Second, name: &str, trip: &Trip) -
     match second.get(name).await {
         None => return Found::Nothing,
         Some(bytes) => {
+            // Another node looked into the log later than this one.
+            if bytes.as_ref().is_some_and(|bytes| second::horizon(bytes) > core.log.horizon()) {
+                core.catch_up_soon().await;
+            }
             if let Some(found) = judge(seen, bytes) {
                 return found;
             }
         }
     }
+    let after = core.slots.last(&[low(trip.digest), trip.space.hash]);
     let mut waited = Duration::ZERO;
     let mut pause = Duration::from_millis(5);
     loop {
         let seen = core.slots.begun();
-        let Some((lease, bytes)) = second.apply(name).await else { return Found::Nothing };
+        let Some((lease, bytes)) = second.apply(name, after).await else { return Found::Nothing };
+        if bytes.as_ref().is_some_and(|bytes| second::horizon(bytes) > core.log.horizon()) {
+            core.catch_up_soon().await;
+        }
         if let Some(found) = judge(seen, bytes) {
             if let Some(lease) = &lease {
                 second.give_back(lease).await;
@@ -198,6 +206,8 @@ fn adopt<V: Value>(core: &Core, trip: &Trip, seen: u64, bytes: bytes::Bytes) -> 
     let good = stored.times.expires > core.time.now()
         && stored.hashes.starts_with(&[low(trip.digest), trip.space.hash])
         && core.log.reaches(stored.horizon)
+        // Ahead of the log there is nothing, unless it was put back.
+        && stored.horizon <= core.log.horizon()
         && core.slots.has_seen(&stored.hashes, stored.horizon);
     if !good {
         return None;

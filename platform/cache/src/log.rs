@@ -169,7 +169,7 @@ impl Log {
             let from = if reading.joined { self.horizon() } else { i64::MIN };
             db.invalidations(from, MOST_ROWS).await
         };
-        let look = match tokio::time::timeout(PATIENCE, look).await {
+        let look = match tokio::time::timeout(time.patience(PATIENCE), look).await {
             Ok(Ok(look)) => look,
             Ok(Err(error)) => {
                 metrics.failed_looks.inc();
@@ -187,7 +187,8 @@ impl Log {
             // that lagged, and gives their positions out again.
             tracing::warn!("the database was put back to an earlier state: the cache starts anew");
             let name = u128::from_le_bytes(self.rng.bytes::<16>());
-            let renamed = tokio::time::timeout(PATIENCE, db.rename_invalidation_log(name)).await;
+            let renamed =
+                tokio::time::timeout(time.patience(PATIENCE), db.rename_invalidation_log(name)).await;
             if !matches!(renamed, Ok(Ok(()))) {
                 return false;
             }

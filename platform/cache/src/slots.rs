@@ -72,6 +72,12 @@ impl Slots {
         }
     }
 
+    /// The position of the last row about any of these. `None`: none is known.
+    pub(crate) fn last(&self, hashes: &[u32]) -> Option<i64> {
+        let last = hashes.iter().map(|hash| self.logged[place(*hash)].load(Ordering::SeqCst)).max();
+        last.filter(|position| *position != i64::MIN)
+    }
+
     /// The positions known so far say nothing any more.
     pub(crate) fn forget_log(&self) {
         self.logged.iter().for_each(|place| place.store(i64::MIN, Ordering::SeqCst));

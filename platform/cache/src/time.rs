@@ -1,7 +1,7 @@
 //! Two times: the clock's, by which values are fresh, and a steady one, by which a link counts as cut.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mainstay_core::Clock;
 
@@ -24,6 +24,11 @@ impl Time {
     /// Milliseconds of the clock.
     pub(crate) fn now(&self) -> i64 {
         self.clock.now().millis()
+    }
+
+    /// How long to wait for what takes `usually` in production. While time stands still, nothing is late.
+    pub(crate) fn patience(&self, usually: Duration) -> Duration {
+        if self.started.is_some() { usually } else { usually.max(Duration::from_secs(30)) }
     }
 
     /// Milliseconds of the steady time. Always positive.

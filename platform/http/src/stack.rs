@@ -20,6 +20,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use mainstay_auth::Authenticator;
+use mainstay_cache::CacheStatus;
 use mainstay_core::problem::{
     BODY_TOO_LARGE, HEADERS_TOO_LARGE, INTERNAL, MALFORMED_REQUEST, METHOD_NOT_ALLOWED, NOT_FOUND,
     OVERLOADED, TIMEOUT, UNSUPPORTED_MEDIA_TYPE, URI_TOO_LONG,
@@ -254,6 +255,9 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     )
 }
 
+/// RFC 9211. In a request it is ours: `?1` asks for it.
+static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
 /// What the answer needs to know of the request.
 struct Asked {
     method: Method,
@@ -262,6 +266,8 @@ struct Asked {
     seen: Option<HeaderValue>,
     /// Whether a person asks, who should see pages.
     by_person: bool,
+    /// Whether the client wants to know what the cache did.
+    cache_status: bool,
 }
 
 async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> Response {
@@ -274,6 +280,7 @@ async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> R
         uri: request.uri().clone(),
         request_id: request_id(&request, &*stack.rng),
         seen: request.headers().get(header::IF_NONE_MATCH).cloned(),
+        cache_status: request.headers().get(&CACHE_STATUS).is_some_and(|asked| asked == "?1"),
     };
     let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0.ip());
     let address = peer.map(|peer| stack.proxies.client(peer, request.headers()));
@@ -404,6 +411,11 @@ impl Inner {
             && let Some(link) = links.header(asked.uri.path(), asked.uri.query().unwrap_or_default())
         {
             response.headers_mut().insert(header::LINK, link);
+        }
+        if let Some(status) = response.extensions_mut().remove::<CacheStatus>()
+            && asked.cache_status
+        {
+            response.headers_mut().insert(&CACHE_STATUS, status.header());
         }
         self.add_headers(asked, &mut response);
         response

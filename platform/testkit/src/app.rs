@@ -161,7 +161,8 @@ impl TestApp {
         backend.start_apps().await.expect("the apps start");
         let Surface { router, routes, document } = backend.surface();
         let contract = Arc::new(Contract::new(routes, document, backend.platform().db.clone()));
-        Node { router, contract, identity: kept, passwords, database: self.database.clone() }
+        let cache = backend.platform().cache.clone();
+        Node { router, contract, identity: kept, passwords, cache, database: self.database.clone() }
     }
 
     /// The identity app, for its commands and what no endpoint does.
@@ -279,10 +280,17 @@ pub struct Node {
     contract: Arc<Contract>,
     identity: Identity,
     passwords: Passwords,
+    cache: Cache,
     database: Arc<TestDatabase>,
 }
 
 impl Node {
+    /// What this node keeps: `node.cache().catch_up().await` makes it hear of what others changed.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
     /// A caller of this node who is not signed in.
     #[must_use]
     pub fn anonymous(&self) -> Client {

@@ -288,3 +288,46 @@ async fn requests_are_counted_by_route_and_not_by_path() {
     );
     assert!(metrics.contains("db_query_duration_seconds_count") && metrics.contains("db_pool_connections"));
 }
+
+/// An app that keeps something.
+struct Keeper(Cached<str, String>);
+
+impl Keeper {
+    const WORDS: Namespace<str, String> = Namespace::new("keeper.word", 1).jitter(0);
+}
+
+impl App for Keeper {
+    fn name(&self) -> &'static str {
+        "keeper"
+    }
+    fn migrations(&self) -> Vec<Migration> {
+        Vec::new()
+    }
+    fn routes(&self) -> ApiRouter {
+        let words = self.0.clone();
+        let answer = move || {
+            let words = words.clone();
+            async move {
+                let load = || async { Ok::<_, std::io::Error>(Some("kept".to_owned())) };
+                let fetched = words.fetch("word", load).await.unwrap();
+                (axum::Extension(fetched.status), fetched.value.unwrap().to_string())
+            }
+        };
+        ApiRouter::new(TAG).page("/kept", axum::routing::get(answer), Access::Public)
+    }
+}
+
+#[tokio::test]
+async fn who_asks_is_told_what_the_cache_did_and_nobody_else() {
+    let make = |platform: &Platform| Keeper(platform.cache.namespace(&Keeper::WORDS));
+    let app = TestApp::boot(|backend| backend.with(make)).await;
+    let ask = async |value: &str| {
+        let reply = app.anonymous().get_with("/api/v1/kept", &[("cache-status", value)]).await;
+        reply.header("cache-status").to_owned()
+    };
+    assert_eq!(ask("?1").await, "mainstay; fwd=uri-miss; ttl=60");
+    app.advance(Duration::from_millis(500));
+    assert_eq!(ask("?1").await, "mainstay; hit; ttl=59; detail=memory");
+    assert_eq!(ask("?0").await, "");
+    assert_eq!(app.anonymous().get("/api/v1/kept").await.header("cache-status"), "");
+}

@@ -37,6 +37,12 @@ pub(crate) fn write(log: u128, stored: &Stored) -> Option<Bytes> {
     Some(out.freeze())
 }
 
+/// The horizon of an entry, if it is one.
+pub(crate) fn horizon(bytes: &[u8]) -> i64 {
+    let at = bytes.get(18..26).and_then(|eight| eight.try_into().ok());
+    at.filter(|_| bytes.first() == Some(&VERSION)).map_or(i64::MIN, i64::from_be_bytes)
+}
+
 pub(crate) fn read(log: u128, mut bytes: Bytes) -> Option<Stored> {
     if bytes.len() < HEADER || bytes.get_u8() != VERSION {
         return None;
@@ -76,6 +82,7 @@ mod tests {
         fn an_entry_comes_back_as_it_was(value: Option<Vec<u8>>, hashes: Vec<u32>, number: i64) {
             let stored = stored(value, hashes, number);
             let bytes = write(9, &stored).unwrap();
+            prop_assert_eq!(horizon(&bytes), 7);
             prop_assert_eq!(read(8, bytes.clone()), None);
             prop_assert_eq!(read(9, bytes), Some(stored));
         }

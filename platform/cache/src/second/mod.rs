@@ -15,7 +15,7 @@ use bytes::Bytes;
 use mainstay_core::Rng;
 use redis::Script;
 
-pub(crate) use format::{Stored, read, write};
+pub(crate) use format::{Stored, horizon, read, write};
 pub(crate) use link::Link;
 pub use link::{RedisError, RedisOptions};
 
@@ -75,12 +75,18 @@ impl Second {
 
     /// Asks for the lease, and once more for the value, in this order: who has the lease and no value
     /// then knows that nobody loaded it meanwhile. `None`: Redis is away, or takes no writes.
-    pub(crate) async fn apply(&self, name: &str) -> Option<(Option<Lease>, Option<Bytes>)> {
+    ///
+    /// `after` is the last change of the key: who knows of one does not wait for a load that began before it.
+    pub(crate) async fn apply(
+        &self,
+        name: &str,
+        after: Option<i64>,
+    ) -> Option<(Option<Lease>, Option<Bytes>)> {
         let token: String = self.rng.bytes::<16>().iter().fold(String::new(), |mut text, byte| {
             write!(text, "{byte:02x}").expect("a String takes any text");
             text
         });
-        let lease = Lease { name: format!("{name}:lease"), token };
+        let lease = Lease { name: format!("{name}:lease:{}", after.unwrap_or_default()), token };
         let millis = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
         let mut both = redis::pipe();
         both.cmd("SET").arg(&lease.name).arg(&lease.token).arg("NX").arg("PX").arg(millis);

@@ -38,7 +38,7 @@ async fn until_away(node: &Node, source: &Source) {
 
 /// Values are written when nobody waits any more.
 async fn until_stored(server: &RedisServer) {
-    while server.command::<Vec<String>>(&["KEYS", "*"]).iter().all(|key| key.ends_with("lease")) {
+    while server.command::<Vec<String>>(&["KEYS", "*"]).iter().all(|key| key.contains(":lease:")) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -101,11 +101,14 @@ async fn a_redis_that_dies_and_comes_back_empty_is_used_again() {
 #[tokio::test]
 async fn a_change_while_redis_is_away_is_no_past_when_it_is_back() {
     let server = RedisServer::start();
-    let nodes = nodes(&server).await;
-    let (one, source) = (started(&nodes).await, Source::default());
-    until_up(&one).await;
-    source.read(&one.things(), 1).await;
+    let mut nodes = Nodes::with_redis(server.options()).await;
+    let (patient, source) = (started(&nodes).await, Source::default());
+    until_up(&patient).await;
+    source.read(&patient.things(), 1).await;
     until_stored(&server).await;
+    nodes.redis = Some(server.options().with_timeout(TIMEOUT));
+    let one = started(&nodes).await;
+    until_up(&one).await;
     // Frozen, it keeps the old value.
     server.freeze();
     until_away(&one, &source).await;
@@ -116,13 +119,15 @@ async fn a_change_while_redis_is_away_is_no_past_when_it_is_back() {
     assert_eq!(source.read(&one.things(), 1).await, 1);
     let other = started(&nodes).await;
     until_up(&other).await;
+    other.cache.catch_up().await;
     assert_eq!(source.read(&other.things(), 1).await, 1);
 }
 
 #[tokio::test]
 async fn a_redis_that_is_full_still_serves_what_it_has() {
     let server = RedisServer::start();
-    let nodes = nodes(&server).await;
+    // A busy machine is not what this is about.
+    let nodes = Nodes::with_redis(server.options()).await;
     let (one, other, source) = (started(&nodes).await, started(&nodes).await, Source::default());
     until_up(&one).await;
     until_up(&other).await;

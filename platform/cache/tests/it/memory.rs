@@ -1,6 +1,10 @@
 //! What entries in this process may take.
 
-use mainstay_cache::{CacheSettings, Namespace};
+use std::sync::Arc;
+
+use mainstay_cache::{Cache, CacheOptions, CacheSettings, Namespace, Steady};
+use mainstay_core::{Clock, OsRng, Rng, SystemClock};
+use mainstay_telemetry::Metrics;
 use proptest::prelude::*;
 use tokio::task::JoinSet;
 
@@ -78,9 +82,18 @@ proptest! {
     fn keys_do_not_mix(steps in prop::collection::vec((0_u64..40, 0_usize..6000, any::<bool>()), 1..400)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let nodes = Nodes::new().await;
-            let node = nodes.node_with(CacheSettings { l1_bytes: 65_536, ..CacheSettings::default() });
-            let blobs = node.cache.namespace(&BLOBS);
+            let cache = Cache::new(CacheOptions {
+                settings: CacheSettings { l1_bytes: 65_536, ..CacheSettings::default() },
+                clock: Arc::new(SystemClock) as Arc<dyn Clock>,
+                steady: Steady::Processor,
+                rng: Arc::new(OsRng) as Arc<dyn Rng>,
+                metrics: Metrics::new(),
+                key: [7; 32],
+                db: None,
+                redis: None,
+            });
+            let cache = cache.unwrap();
+            let blobs = cache.namespace(&BLOBS);
             let mut model = std::collections::HashMap::new();
             for (key, size, invalidate) in steps {
                 if invalidate {
@@ -94,7 +107,7 @@ proptest! {
                     model.insert(key, size);
                 }
                 assert_eq!(Some(&got), model.get(&key), "key {key}");
-                assert!(node.cache.memory_bytes() <= 65_536);
+                assert!(cache.memory_bytes() <= 65_536);
             }
         });
     }

@@ -12,7 +12,7 @@ use crate::{Node, Nodes, Source, SourceFailed};
 
 /// No reader sees a value that is older than an invalidation that was complete before its read began.
 async fn nobody_reads_the_past(node: Node) {
-    const CHANGES: u64 = 300;
+    const CHANGES: u64 = 150;
     let source = Source::default();
     let complete = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let done = Arc::new(AtomicBool::new(false));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on ends there; helpers are no #[test]")]
 
+mod invalidations;
 mod migrations;
 mod point;
 mod replicas;
