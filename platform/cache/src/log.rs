@@ -129,6 +129,12 @@ impl Log {
                 self.is_pending.store(true, Ordering::Release);
             }
         }
+        // Once more: until the row was known here, an old entry out of Redis could pass for a new one.
+        if hashes.contains(&EVERYTHING) {
+            slots.invalidate_everything();
+        } else {
+            slots.invalidate(hashes);
+        }
     }
 
     async fn try_write(

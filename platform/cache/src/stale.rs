@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use mainstay_db::WriteUnit;
 use serde::Serialize;
 
@@ -65,8 +67,14 @@ impl Stale {
     /// returns; other nodes hear of it by a row of its own, which waits if the database is away.
     pub async fn after_commit(self) {
         let Self { cache, hashes } = self;
-        cache.0.slots.invalidate(&hashes);
-        cache.0.metrics.invalidations.inc();
-        cache.0.log.write(&cache.0.slots, &hashes).await;
+        let core = cache.0;
+        core.slots.invalidate(&hashes);
+        core.metrics.invalidations.inc();
+        // A task of its own: who hangs up does not keep the news from other nodes.
+        let telling = Arc::clone(&core);
+        let told = core.loads.spawn(async move { telling.log.write(&telling.slots, &hashes).await });
+        if let Err(error) = told.await {
+            tracing::error!(%error, "other nodes were not told of a change");
+        }
     }
 }
