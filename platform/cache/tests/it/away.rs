@@ -75,7 +75,7 @@ async fn a_redis_that_hangs_costs_the_first_reads_a_moment_and_the_rest_nothing(
     until_up(&node).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_dies_and_comes_back_empty_is_used_again() {
     let mut server = RedisServer::start();
     let nodes = nodes(&server).await;
@@ -98,7 +98,7 @@ async fn a_redis_that_dies_and_comes_back_empty_is_used_again() {
     assert_eq!(source.read(&one.things(), 1).await, 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_while_redis_is_away_is_no_past_when_it_is_back() {
     let server = RedisServer::start();
     let mut nodes = Nodes::with_redis(server.options()).await;
@@ -123,7 +123,7 @@ async fn a_change_while_redis_is_away_is_no_past_when_it_is_back() {
     assert_eq!(source.read(&other.things(), 1).await, 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_is_full_still_serves_what_it_has() {
     let server = RedisServer::start();
     // A busy machine is not what this is about.
@@ -148,7 +148,7 @@ async fn a_redis_that_is_full_still_serves_what_it_has() {
     source.read(&other.things(), 100).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_starts_without_redis_and_finds_it_later() {
     let mut server = RedisServer::stopped();
     let nodes = nodes(&server).await;
@@ -160,7 +160,7 @@ async fn a_node_starts_without_redis_and_finds_it_later() {
     assert_eq!(source.read(&node.things(), 2).await, 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cache_that_is_dropped_leaves_no_task_behind() {
     let server = RedisServer::stopped();
     let nodes = nodes(&server).await;

@@ -15,13 +15,13 @@ use crate::{Nodes, Source, SourceFailed, THINGS, number};
 macro_rules! contract {
     ($($name:ident),* $(,)?) => {
         mod memory_only {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name(super::Nodes::new().await).await;
             })*
         }
         mod with_redis {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 let server = super::RedisServer::start();
                 super::$name(super::Nodes::with_redis(server.options()).await).await;

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+// Tests with nodes that run have two threads: when one waits for the database to be dropped, the other closes
+// connections that are being made, on which PostgreSQL would wait.
+
 mod away;
 mod contract;
 mod invalidation;

@@ -50,7 +50,7 @@ async fn five_hundred_clients_on_each_of_three_nodes_load_a_cold_key_at_most_twi
     assert!(source.loads() <= 2, "{by_node:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_that_takes_longer_than_a_lease_is_still_the_only_one() {
     let server = RedisServer::start();
     let (_nodes, three) = three(&server).await;
@@ -70,7 +70,7 @@ async fn a_load_that_takes_longer_than_a_lease_is_still_the_only_one() {
     assert_eq!(source.loads(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_fails_to_load_leaves_it_to_the_others() {
     let server = RedisServer::start();
     let (_nodes, three) = three(&server).await;
@@ -89,7 +89,7 @@ async fn a_node_that_fails_to_load_leaves_it_to_the_others() {
     assert_eq!(read, 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_that_was_overtaken_is_no_use_to_other_nodes() {
     let server = RedisServer::start();
     let (_nodes, three) = three(&server).await;
