@@ -339,6 +339,41 @@ impl<T: InputValue> Field for Patch<Option<T>> {
     }
 }
 
+/// A parameter that may be repeated: `tags=oak&tags=desk`. In JSON an array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Many<T>(pub Vec<T>);
+
+impl<T> Default for Many<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// More values than these are nobody's filter.
+const MOST_REPEATED: usize = 20;
+
+impl<T: InputValue> Field for Many<T> {
+    fn describe(name: &'static str, doc: &str, out: &mut Vec<Property>) {
+        let schema = json!({"type": "array", "items": T::schema(), "maxItems": MOST_REPEATED});
+        out.push(Property { name, schema, required: false, doc: Cow::Owned(doc.trim().to_owned()) });
+    }
+
+    fn take(name: &'static str, reader: &mut Reader<'_>) -> Option<Self> {
+        let Source::Pairs(pairs) = reader.source else {
+            return <Option<Vec<T>> as Field>::take(name, reader)
+                .map(|given| Self(given.unwrap_or_default()));
+        };
+        reader.known.push(name);
+        let values: Vec<_> = pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect();
+        if values.len() > MOST_REPEATED {
+            let message = format!("must be given at most {MOST_REPEATED} times");
+            return reader.fault(name, Invalid::new("too_many", message));
+        }
+        let read: Vec<_> = values.into_iter().map(|value| reader.read(name, Raw::Text(value))).collect();
+        read.into_iter().collect::<Option<_>>().map(Self)
+    }
+}
+
 /// JSON Schema 2020-12: `null` is one more type.
 fn nullable(schema: &mut Value) {
     if let Some(kind) = schema.get("type").and_then(Value::as_str).map(str::to_owned) {
@@ -363,6 +398,7 @@ fn not_nullable(schema: &mut Value) {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Source<'a> {
     Object(&'a Map<String, Value>),
     Pairs(&'a [(String, String)]),
@@ -794,6 +830,30 @@ mod tests {
 
         let twice = [("name", "a"), ("name", "b")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(from_pairs::<Outer>(&twice).unwrap_err().as_slice()[0].code, "repeated");
+    }
+
+    crate::input! {
+        /// A filter.
+        pub struct Filter {
+            /// Names, all of which must match.
+            names: Many<Name>,
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_may_be_repeated_gives_every_value_or_every_fault() {
+        let read = |values: &[&str]| {
+            let pairs: Vec<_> =
+                values.iter().map(|value| ("names".to_owned(), (*value).to_owned())).collect();
+            from_pairs::<Filter>(&pairs)
+        };
+        let names =
+            |values| read(values).unwrap().names.0.into_iter().map(Name::into_string).collect::<Vec<_>>();
+        assert_eq!(names(&[]), [""; 0]);
+        assert_eq!(names(&["b", "a"]), ["b", "a"]);
+        assert_eq!(read(&["", "toolong"]).unwrap_err().as_slice().len(), 2);
+        assert_eq!(read(&["a"; 21]).unwrap_err().as_slice()[0].code, "too_many");
+        assert_eq!(from_json::<Filter>(&json!({"names": ["a", "b"]})).unwrap().names.0.len(), 2);
     }
 
     #[test]
