@@ -85,6 +85,50 @@ impl PgTerms {
     }
 }
 
+/// An FTS5 index over words that stores no text of its own; triggers keep it in step.
+///
+/// `ascii` takes every character beyond ASCII for part of a word, which leaves
+/// the spaces between our words as the only separators. Ranks, phrases and
+/// columns are not asked of it (`detail`, `columnsize`).
+pub(crate) fn fts5_index(table: &str, id: &str, columns: &[&str]) -> Vec<String> {
+    let names = columns.join(", ");
+    let each = |write: &dyn Fn(&str) -> String, between: &str| {
+        columns.iter().map(|column| write(column)).collect::<Vec<_>>().join(between)
+    };
+    let (old, new) =
+        (each(&|column| format!("old.{column}"), ", "), each(&|column| format!("new.{column}"), ", "));
+    let changed = each(&|column| format!("old.{column} <> new.{column}"), " OR ");
+    let add = format!("INSERT INTO {table}_fts (rowid, {names}) VALUES (new.{id}, {new});");
+    let remove =
+        format!("INSERT INTO {table}_fts ({table}_fts, rowid, {names}) VALUES ('delete', old.{id}, {old});");
+    vec![
+        format!(
+            "CREATE VIRTUAL TABLE {table}_fts USING fts5({names}, content = '{table}', content_rowid = '{id}', \
+             tokenize = 'ascii', prefix = '1 2 3', detail = none, columnsize = 0)"
+        ),
+        format!("CREATE TRIGGER {table}_fts_insert AFTER INSERT ON {table} BEGIN {add} END"),
+        format!("CREATE TRIGGER {table}_fts_delete AFTER DELETE ON {table} BEGIN {remove} END"),
+        format!(
+            "CREATE TRIGGER {table}_fts_update AFTER UPDATE OF {names} ON {table} \
+             WHEN {changed} BEGIN {remove} {add} END"
+        ),
+    ]
+}
+
+/// A GIN index over the words themselves: no parser, stemmer or dictionary of
+/// PostgreSQL sees them. Without `fastupdate`, so that no search pays for the
+/// entries that an import left waiting.
+pub(crate) fn gin_of_words(table: &str, columns: &[&str]) -> Vec<String> {
+    let line = columns.join(" || ");
+    vec![
+        format!(
+            "ALTER TABLE {table} ADD COLUMN words tsvector NOT NULL GENERATED ALWAYS AS \
+             (array_to_tsvector(array_remove(string_to_array(btrim({line}), ' '), ''))) STORED"
+        ),
+        format!("CREATE INDEX {table}_words_idx ON {table} USING gin (words) WITH (fastupdate = off)"),
+    ]
+}
+
 /// Holds every other migrator off until the transaction ends, however long that takes.
 pub(crate) const PG_MIGRATION_LOCK: &str = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; \
      SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock(7305808871245341299)";

@@ -35,6 +35,14 @@ pub fn unique_violation(error: &DbErr, table: &str, columns: &[&str]) -> bool {
     }
 }
 
+/// Whether a failed statement left a row that refers to another without that
+/// row: it named one that is not there, or removed one that is referred to.
+#[must_use]
+pub fn foreign_key_violation(error: &DbErr) -> bool {
+    let error = driver_error(error).and_then(sqlx::Error::as_database_error);
+    error.is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation)
+}
+
 /// Whether running the whole transaction again may succeed: PostgreSQL's
 /// serialization failure and deadlock, SQLite's busy and busy-snapshot.
 pub(crate) fn is_retryable(error: &DbErr) -> bool {

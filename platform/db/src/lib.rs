@@ -14,10 +14,11 @@ mod signal;
 pub mod testing;
 pub mod trail;
 mod unit;
+pub mod words;
 
 pub use connect::{Db, DbOptions, create_private_folder};
 pub use dialect::{Dialect, PgTerms, like_prefix};
-pub use error::{DbProblem, unique_violation};
+pub use error::{DbProblem, foreign_key_violation, unique_violation};
 pub use invalidation::{INVALIDATIONS, Invalidation, Logged, Look};
 pub use migrate::{Migration, Migrator, Steps};
 pub use page::{page, page_of};
@@ -26,3 +27,4 @@ pub use replica::{Reader, ReplicaState, ReplicaStatus};
 pub use settings::{DatabaseSettings, MigrateOnStart};
 pub use signal::{Listener, Signals};
 pub use unit::{UnitWork, WriteUnit};
+pub use words::WordIndex;

@@ -5,8 +5,10 @@
 //! days last, where the databases disagree about NULL. Each order that the list
 //! offers has an index that ends with the id.
 
-use mainstay_db::{Dialect, Migration, Steps};
+use mainstay_db::{Migration, Steps};
 use sea_orm::sea_query::{Alias, ColumnDef, Index, Table};
+
+use crate::repo::WORDS;
 
 pub(super) const MIGRATION: Migration =
     Migration { app: "library", version: 20_261_121_090_000, name: "books", up, down };
@@ -36,50 +38,10 @@ fn up(steps: &mut Steps) {
         let name = format!("books_{sorted}_id_idx");
         steps.run(index(&name).col(Alias::new(sorted)).col(Alias::new("id")));
     }
-    for sql in word_index(steps.dialect()) {
-        steps.raw(*sql);
-    }
+    WORDS.create(steps);
 }
 
 fn down(steps: &mut Steps) {
-    if steps.dialect() == Dialect::Sqlite {
-        steps.run(Table::drop().table(Alias::new("books_fts")));
-    }
+    WORDS.drop(steps);
     steps.run(Table::drop().table(Alias::new("books")));
 }
-
-/// An index that finds books by the beginnings of their words.
-const fn word_index(dialect: Dialect) -> &'static [&'static str] {
-    match dialect {
-        Dialect::Sqlite => SQLITE,
-        Dialect::Postgres => POSTGRES,
-    }
-}
-
-/// An FTS5 index that stores no text of its own; triggers keep it in step.
-/// `ascii` takes every character beyond ASCII for part of a word, which leaves
-/// the spaces between our words as the only separators. Ranks, phrases and
-/// columns are not asked of it (`detail`, `columnsize`).
-const SQLITE: &[&str] = &[
-    "CREATE VIRTUAL TABLE books_fts USING fts5(title_words, author_words, content = 'books', content_rowid = 'id', \
-     tokenize = 'ascii', prefix = '1 2 3', detail = none, columnsize = 0)",
-    "CREATE TRIGGER books_fts_insert AFTER INSERT ON books BEGIN \
-     INSERT INTO books_fts (rowid, title_words, author_words) VALUES (new.id, new.title_words, new.author_words); END",
-    "CREATE TRIGGER books_fts_delete AFTER DELETE ON books BEGIN \
-     INSERT INTO books_fts (books_fts, rowid, title_words, author_words) \
-     VALUES ('delete', old.id, old.title_words, old.author_words); END",
-    "CREATE TRIGGER books_fts_update AFTER UPDATE OF title_words, author_words ON books \
-     WHEN old.title_words <> new.title_words OR old.author_words <> new.author_words BEGIN \
-     INSERT INTO books_fts (books_fts, rowid, title_words, author_words) \
-     VALUES ('delete', old.id, old.title_words, old.author_words); \
-     INSERT INTO books_fts (rowid, title_words, author_words) VALUES (new.id, new.title_words, new.author_words); END",
-];
-
-/// A GIN index over the words themselves: no parser, stemmer or dictionary of
-/// PostgreSQL sees them. Without `fastupdate`, so that no search pays for the
-/// entries that an import left waiting.
-const POSTGRES: &[&str] = &[
-    "ALTER TABLE books ADD COLUMN words tsvector NOT NULL GENERATED ALWAYS AS \
-     (array_to_tsvector(array_remove(string_to_array(btrim(title_words || author_words), ' '), ''))) STORED",
-    "CREATE INDEX books_words_idx ON books USING gin (words) WITH (fastupdate = off)",
-];

@@ -1,15 +1,14 @@
 //! The library's queries. Each takes the connection or the unit it runs in, and begins none.
 
-mod dialect;
 mod page;
 #[cfg(test)]
 mod plan_tests;
-mod rank;
 
 use std::sync::LazyLock;
 
 use mainstay_core::{Actor, Page, Paging, Timestamp};
-use mainstay_db::{Db, Dialect, PointQuery, WriteUnit, unique_violation};
+use mainstay_db::words::{begins_words, rank, tiers_of};
+use mainstay_db::{Db, Dialect, PointQuery, WordIndex, WriteUnit, unique_violation};
 use sea_orm::sea_query::{Expr, ExprTrait as _, IntoCondition as _, OnConflict, Query};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
@@ -23,6 +22,9 @@ use crate::entity::{self, ActiveModel, Column, Entity, UNKNOWN_DAY, published_or
 use crate::error::LibraryError;
 
 const TABLE: &str = "books";
+
+/// Finds books by the words of title and author.
+pub(crate) const WORDS: WordIndex = WordIndex::new(TABLE, "id", &["title_words", "author_words"]);
 
 /// Adds a book.
 pub(crate) async fn insert(
@@ -155,13 +157,20 @@ pub(crate) async fn search(
 
 fn with_words(dialect: Dialect, words: &[String], order: SearchOrder) -> Wanted {
     Wanted {
-        books: dialect::has_words(dialect, words).into_condition(),
-        count: dialect::count_having_words(dialect, words),
+        books: WORDS.matches(dialect, words).into_condition(),
+        count: WORDS.count(dialect, words),
         key: match order {
-            SearchOrder::Relevance => Key::Rank(rank::rank(words)),
+            SearchOrder::Relevance => Key::Rank(relevance(words)),
             SearchOrder::By(order) => Key::Order(order),
         },
     }
+}
+
+/// How well a book matches that has every one of `words` somewhere; 0 is best.
+/// The tiers of the title, then 4: every word begins a word of the author, and
+/// 5: the words are spread over title and author.
+fn relevance(words: &[String]) -> Expr {
+    rank(tiers_of(Column::TitleWords, words).into_iter().chain([begins_words(Column::AuthorWords, words)]))
 }
 
 fn filtered(dialect: Dialect, filter: &Filter) -> Condition {
@@ -170,8 +179,7 @@ fn filtered(dialect: Dialect, filter: &Filter) -> Condition {
     for (column, text) in [(Column::TitleWords, title), (Column::AuthorWords, author)] {
         if let Some(words) = text.as_ref().map(SearchText::words) {
             // The index knows both columns as one; it finds the few rows that LIKE then reads.
-            condition =
-                condition.add(dialect::has_words(dialect, &words)).add(rank::begins_words(column, &words));
+            condition = condition.add(WORDS.matches(dialect, &words)).add(begins_words(column, &words));
         }
     }
     if let Some(from) = published_from {
