@@ -13,7 +13,7 @@ use serde_json::Value;
 /// beside it nor those above. Apps share a floor, so apps never import apps.
 const FLOORS: &[&[&str]] = &[
     &["platform/core"],
-    &["platform/telemetry"],
+    &["platform/telemetry", "platform/transfer"],
     &["platform/db", "platform/limits"],
     // The cache reads the log of invalidations, which is the database's.
     &["platform/events", "platform/cache"],

@@ -7,12 +7,11 @@ pub mod domain;
 mod entity;
 mod error;
 mod http;
-pub mod import;
 pub mod migrations;
 mod repo;
 mod service;
-pub mod transfer;
+mod transfer;
 
 pub use app::Library;
 pub use error::{BOOK_NOT_FOUND, ISBN_TAKEN, LibraryError};
-pub use service::{BATCH_ROWS, Books, ImportCounts};
+pub use service::{BATCH_ROWS, Books};

@@ -6,6 +6,7 @@ use futures_util::{Stream, stream};
 use mainstay_core::{Actor, AuditEntry, Page, Paging};
 use mainstay_db::{Db, Dialect, UnitWork, WriteUnit};
 use mainstay_http::{ETag, IfMatch};
+use mainstay_transfer::ImportCounts;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::domain::book::{Book, BookId, BookPatch, Details, NewBook};
@@ -20,17 +21,6 @@ pub const BATCH_ROWS: usize = 500;
 #[derive(Clone, Debug)]
 pub struct Books {
     db: Db,
-}
-
-/// What an import did, in rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ImportCounts {
-    /// Added: no book had the ISBN.
-    pub created: u64,
-    /// The book with the ISBN was changed.
-    pub updated: u64,
-    /// The book with the ISBN says the same already.
-    pub unchanged: u64,
 }
 
 impl Books {

@@ -1,16 +1,14 @@
-//! All books as a stream, in constant memory.
+//! All books as a stream.
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse as _, Response};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use mainstay_auth::Caller;
 use mainstay_core::Problem;
 use mainstay_http::ValidQuery;
+use mainstay_transfer::Format;
 
 use crate::service::Books;
-use crate::transfer::Format;
 
 mainstay_core::input! {
     /// In which form to export.
@@ -41,23 +39,5 @@ pub(super) async fn export_books(
     ValidQuery(ExportBooks { format }): ValidQuery<ExportBooks>,
 ) -> Result<Response, Problem> {
     let format = format.unwrap_or_else(|| Format::accepted(&headers));
-    let mut batches = Box::pin(books.export(caller.actor()).peekable());
-    // A database that is away is an honest 503; after the first batch it can only cut the answer off.
-    if let Some(Err(_)) = batches.as_mut().peek().await
-        && let Some(Err(error)) = batches.next().await
-    {
-        return Err(error.into());
-    }
-    let rows = batches.map(move |batch| batch.map(|books| format.rows(&books)));
-    let rows = rows.inspect_err(|error| {
-        tracing::error!(error = error as &dyn std::error::Error, "the export broke off");
-    });
-    let head = stream::once(async move { Ok(format.head().to_vec()) });
-    let headers = [
-        (header::CONTENT_TYPE, format.content_type()),
-        (header::CONTENT_DISPOSITION, format.disposition()),
-        (header::VARY, "accept"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    Ok((headers, Body::from_stream(head.chain(rows))).into_response())
+    Ok(mainstay_transfer::export(format, books.export(caller.actor())).await?)
 }

@@ -3,9 +3,10 @@
 use std::io::Cursor;
 
 use futures_util::TryStreamExt as _;
-use mainstay_library::import::{Mode, Report, import};
-use mainstay_library::transfer::{Format, Records};
-use mainstay_library::{Books, ImportCounts, demo};
+use mainstay_library::domain::book::Book;
+use mainstay_library::{Books, demo};
+use mainstay_transfer::import::{Report, import};
+use mainstay_transfer::{Format, ImportCounts, Mode, Records};
 
 use crate::support::{ACTOR, isbn, library, library_of};
 
@@ -17,7 +18,7 @@ async fn bring_in(books: &Books, format: Format, text: impl Into<Vec<u8>>, mode:
 async fn take_out(books: &Books, format: Format) -> Vec<u8> {
     let batches: Vec<_> = books.export(ACTOR).try_collect().await.unwrap();
     let rows = batches.iter().flat_map(|batch| format.rows(batch));
-    format.head().iter().copied().chain(rows).collect()
+    format.head::<Book>().into_iter().chain(rows).collect()
 }
 
 fn counts(created: u64, updated: u64, unchanged: u64) -> ImportCounts {
