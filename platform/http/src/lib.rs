@@ -29,7 +29,7 @@ pub use limit::{RateLimits, RouteGroup};
 pub use openapi::OpenApi;
 pub use ops::{Probe, ops_router};
 pub use proxies::TrustedProxies;
-pub use respond::{Created, Listing, PublicCache, Tagged};
+pub use respond::{Created, Listing, PublicCache, Tagged, WrittenListing, WrittenResource};
 pub use router::{ApiRouter, RouteInfo, Tag};
 pub use same_origin::{CROSS_SITE, PROBLEMS};
 pub use settings::HttpSettings;

@@ -4,10 +4,11 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use mainstay_auth::Caller;
 use mainstay_core::{Page, Problem};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{ETag, IfNoneMatch};
 
@@ -101,7 +102,7 @@ pub struct Listing<T> {
 }
 
 /// What a list's `Link` header is made from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Links {
     page: Option<u32>,
     pages: Option<u64>,
@@ -112,24 +113,11 @@ pub(crate) struct Links {
 impl<T> Listing<T> {
     /// The answer with a body of the app's own around the page; `Link` headers and ETag as ever.
     pub fn enveloped<B: Serialize>(self, envelope: impl FnOnce(Page<T>) -> B) -> Response {
-        let links = Links {
-            page: self.page.page,
-            pages: self.page.pages,
-            next_cursor: self.page.next_cursor.clone(),
-            has_next: self.page.has_next,
-        };
-        let body = match serde_json::to_vec(&envelope(self.page)) {
-            Ok(body) => body,
-            Err(error) => return Problem::internal(error).into_response(),
-        };
-        let etag = self.cache.map(|_| weak_tag(&body));
-        let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-        response.extensions_mut().insert(links);
-        response.headers_mut().extend(etag.map(|etag| (header::ETAG, etag)));
-        if let Some(cache) = self.cache {
-            cache.put(&mut response);
+        let links = Links::of(&self.page);
+        match serde_json::to_vec(&envelope(self.page)) {
+            Ok(body) => WrittenListing::new(links, body).answer(self.cache),
+            Err(error) => Problem::internal(error).into_response(),
         }
-        response
     }
 }
 
@@ -139,16 +127,120 @@ impl<T: Serialize> IntoResponse for Listing<T> {
     }
 }
 
+/// A list written out once, to be sent as often as somebody asks: the body, its
+/// `ETag`, and what the `Link` header is made from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WrittenListing {
+    body: Bytes,
+    etag: String,
+    links: Links,
+}
+
+/// A page, and what an answer says besides.
+#[derive(Serialize)]
+struct Whole<'a, T, M> {
+    #[serde(flatten)]
+    page: &'a Page<T>,
+    #[serde(flatten)]
+    more: &'a M,
+}
+
+impl WrittenListing {
+    /// Writes a page out.
+    ///
+    /// # Errors
+    /// If an item can't be written as JSON.
+    pub fn of<T: Serialize>(page: &Page<T>) -> Result<Self, serde_json::Error> {
+        Ok(Self::new(Links::of(page), serde_json::to_vec(page)?))
+    }
+
+    /// Writes a page out, and beside its fields those of `more`: a struct.
+    ///
+    /// # Errors
+    /// If something can't be written as JSON.
+    pub fn with<T: Serialize>(page: &Page<T>, more: &impl Serialize) -> Result<Self, serde_json::Error> {
+        Ok(Self::new(Links::of(page), serde_json::to_vec(&Whole { page, more })?))
+    }
+
+    fn new(links: Links, body: Vec<u8>) -> Self {
+        Self { etag: weak_tag(&body), body: body.into(), links }
+    }
+
+    /// How many bytes it takes in memory, about.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        size_of::<Self>() + self.body.len() + self.etag.len()
+    }
+
+    /// The answer; with a validator if it may be kept.
+    #[must_use]
+    pub fn answer(self, cache: Option<PublicCache>) -> Response {
+        let Self { body, etag, links } = self;
+        let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+        response.extensions_mut().insert(links);
+        if let Some(cache) = cache {
+            response.headers_mut().extend(HeaderValue::try_from(etag).ok().map(|etag| (header::ETAG, etag)));
+            cache.put(&mut response);
+        }
+        response
+    }
+}
+
+/// A single resource written out once, to be sent as often as somebody asks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WrittenResource {
+    body: Bytes,
+    version: i64,
+}
+
+impl WrittenResource {
+    /// Writes it out.
+    ///
+    /// # Errors
+    /// If it can't be written as JSON.
+    pub fn of(resource: &impl Serialize, version: i64) -> Result<Self, serde_json::Error> {
+        Ok(Self { body: serde_json::to_vec(resource)?.into(), version })
+    }
+
+    /// How many bytes it takes in memory, about.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        size_of::<Self>() + self.body.len()
+    }
+
+    /// The answer: 200 with an `ETag`, or 304 if the client has it already.
+    #[must_use]
+    pub fn answer(&self, seen: &IfNoneMatch, cache: PublicCache) -> Response {
+        let etag = ETag(self.version);
+        let mut response = if seen.is_fresh(etag) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            ([(header::CONTENT_TYPE, "application/json")], self.body.clone()).into_response()
+        };
+        response.headers_mut().insert(header::ETAG, etag.header());
+        cache.put(&mut response);
+        response
+    }
+}
+
 /// A validator of a list: made from its content, because no single version stands
 /// for it. Weak (RFC 9110 §8.8.1): compressed or not, it is the same list.
-fn weak_tag(body: &[u8]) -> HeaderValue {
+fn weak_tag(body: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     body.hash(&mut hasher);
-    HeaderValue::try_from(format!("W/\"{:016x}\"", hasher.finish()))
-        .expect("digits in quotes are a header value")
+    format!("W/\"{:016x}\"", hasher.finish())
 }
 
 impl Links {
+    fn of<T>(page: &Page<T>) -> Self {
+        Self {
+            page: page.page,
+            pages: page.pages,
+            next_cursor: page.next_cursor.clone(),
+            has_next: page.has_next,
+        }
+    }
+
     /// The header for a request to this path and query. `None` if there is nothing to link to.
     pub(crate) fn header(&self, path: &str, query: &str) -> Option<HeaderValue> {
         let others: Vec<_> = query
