@@ -1,0 +1,187 @@
+//! Which products a reader wants to see, and in which order.
+
+use mainstay_core::input::Text;
+use mainstay_core::{Currency, Decimal, Faults, Invalid, Paging, Sorting, text};
+use serde_json::{Value, json};
+
+use super::values::{Slug, Tag};
+
+mainstay_core::text_type! {
+    /// Words to look for: 1 to 200 characters. Nothing in it has a special meaning.
+    pub struct SearchText(1..=200);
+}
+
+/// More words than these are not looked at: each one costs a look into the
+/// index, and the first ones say enough.
+const MOST_WORDS: usize = 16;
+
+impl SearchText {
+    /// Its words as the index has them: folded, at most 16. None if it has no
+    /// letter and no digit.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let mut words = text::words(self.as_str());
+        words.truncate(MOST_WORDS);
+        words
+    }
+}
+
+/// The orders of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProductOrder {
+    /// The best match first; without words to match, the newest.
+    Relevance,
+    /// By the moment they were added.
+    CreatedAt,
+    /// By the number in the price, whatever the currency.
+    Price,
+    /// By the folded name: without case, accents and punctuation.
+    Name,
+    /// By how many there are.
+    Stock,
+}
+
+impl Sorting for ProductOrder {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("relevance", Self::Relevance),
+        ("created_at", Self::CreatedAt),
+        ("price", Self::Price),
+        ("name", Self::Name),
+        ("stock", Self::Stock),
+    ];
+    const DEFAULT: (Self, bool) = (Self::Relevance, false);
+
+    fn has_cursor(self) -> bool {
+        self != Self::Relevance
+    }
+}
+
+/// The orders of the list of categories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CategoryOrder {
+    /// By the folded name.
+    Name,
+    /// By the slug.
+    Slug,
+    /// By the moment they were added.
+    CreatedAt,
+}
+
+impl Sorting for CategoryOrder {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("name", Self::Name), ("slug", Self::Slug), ("created_at", Self::CreatedAt)];
+    const DEFAULT: (Self, bool) = (Self::Name, false);
+}
+
+/// What `facets` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Facets {
+    /// Counts by category.
+    pub category: bool,
+    /// Counts by tag.
+    pub tags: bool,
+    /// Counts by price band.
+    pub price: bool,
+}
+
+impl Text for Facets {
+    fn schema() -> Value {
+        json!({
+            "type": "string", "pattern": "^(category|tags|price)(,(category|tags|price))*$",
+            "examples": ["category,tags,price"],
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        let mut facets = Self::default();
+        for name in text.split(',') {
+            match name {
+                "category" => facets.category = true,
+                "tags" => facets.tags = true,
+                "price" => facets.price = true,
+                _ => {
+                    return Err(Invalid::new(
+                        "not_allowed",
+                        "must be some of category, tags and price, with commas between",
+                    ));
+                }
+            }
+        }
+        Ok(facets)
+    }
+}
+
+/// Which products the list shows: those that keep every condition.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Each of its words begins a word of name or description.
+    pub q: Option<SearchText>,
+    /// In this category or one below it.
+    pub category: Option<Slug>,
+    /// The number in the price is at least this.
+    pub min_price: Option<Decimal>,
+    /// The number in the price is at most this.
+    pub max_price: Option<Decimal>,
+    /// The price is in this currency.
+    pub currency: Option<Currency>,
+    /// Whether there are any. `None`: all the same.
+    pub in_stock: Option<bool>,
+    /// Has all of these.
+    pub tags: Vec<Tag>,
+}
+
+impl Filter {
+    /// The filter itself, if a product could pass it.
+    ///
+    /// # Errors
+    /// If the lowest price is above the highest.
+    pub fn checked(self) -> Result<Self, Faults> {
+        match (self.min_price, self.max_price) {
+            (Some(min), Some(max)) if min.ten_thousandths() > max.ten_thousandths() => {
+                Err(Faults::one("min_price", "above_max_price", "must not be above max_price"))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// The paging with an order that this filter has: without words nothing is
+    /// more relevant than another, and the newest come first.
+    #[must_use]
+    pub fn order(&self, paging: Paging<ProductOrder>) -> Paging<ProductOrder> {
+        if self.q.is_some() || paging.sort != ProductOrder::Relevance {
+            return paging;
+        }
+        Paging { sort: ProductOrder::CreatedAt, descending: !paging.descending, ..paging }
+    }
+}
+
+/// The lower ends of the price bands of `facets=price`: numbers in the currency of the product.
+pub const PRICE_BANDS: &[&str] =
+    &["0", "10", "25", "50", "100", "250", "500", "1000", "2500", "5000", "10000", "100000"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facets_are_some_of_three() {
+        let all = Facets { category: true, tags: true, price: true };
+        assert_eq!(Facets::parse("price,category,tags,price"), Ok(all));
+        assert_eq!(Facets::parse("tags"), Ok(Facets { tags: true, ..Facets::default() }));
+        for bad in ["", ",", "tags,", "colour", "tags category", "Tags"] {
+            assert!(Facets::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn prices_are_compared_as_numbers() {
+        let filter = |min: &str, max: &str| Filter {
+            min_price: Decimal::parse(min).ok(),
+            max_price: Decimal::parse(max).ok(),
+            ..Filter::default()
+        };
+        assert!(filter("9.50", "10").checked().is_ok());
+        assert!(filter("10.0", "10").checked().is_ok());
+        assert_eq!(&*filter("10.01", "10").checked().unwrap_err().as_slice()[0].field, "min_price");
+    }
+}
