@@ -4,6 +4,12 @@ use crate::Backend;
 /// there is start from this list, too.
 #[must_use]
 pub fn apps(backend: Backend) -> Backend {
-    use crate::prelude::{Blog, Feed, Library, Operations, Organizations};
-    backend.with(Organizations::new).with(Library::new).with(Blog::new).with(Feed::new).with(Operations::new)
+    use crate::prelude::{Blog, Catalog, Feed, Library, Operations, Organizations};
+    backend
+        .with(Organizations::new)
+        .with(Library::new)
+        .with(Catalog::new)
+        .with(Blog::new)
+        .with(Feed::new)
+        .with(Operations::new)
 }

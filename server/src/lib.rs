@@ -14,8 +14,8 @@ pub use config::{Config, RootSettings};
 
 pub use {
     mainstay_app as app, mainstay_auth as auth, mainstay_blog as blog, mainstay_cache as cache,
-    mainstay_core as core, mainstay_db as db, mainstay_events as events, mainstay_feed as feed,
-    mainstay_http as http, mainstay_identity as identity, mainstay_library as library,
+    mainstay_catalog as catalog, mainstay_core as core, mainstay_db as db, mainstay_events as events,
+    mainstay_feed as feed, mainstay_http as http, mainstay_identity as identity, mainstay_library as library,
     mainstay_limits as limits, mainstay_mail as mail, mainstay_operations as operations,
     mainstay_organizations as organizations, mainstay_telemetry as telemetry,
 };
@@ -26,6 +26,7 @@ pub mod prelude {
     pub use mainstay_auth::{Access, Caller, Role, Roles};
     pub use mainstay_blog::Blog;
     pub use mainstay_cache::{Cached, LoadError, Loaded, Namespace};
+    pub use mainstay_catalog::Catalog;
     pub use mainstay_core::{
         Actor, AuditEntry, Event, EventData, Faults, Ids, Invalid, Page, Paging, Patch, Problem, ProblemKind,
         Sorting, Timestamp, UserId, input, problems, settings, text_type, uuid_ids,

@@ -12,6 +12,7 @@ import re
 import unicodedata
 import zlib
 from datetime import date
+from decimal import Decimal
 
 import schemathesis
 from hypothesis import strategies as st
@@ -233,15 +234,50 @@ def keep_query_rules(operation, query):
     if isinstance(query.get("from"), str) and isinstance(query.get("to"), str):
         # A day or a moment, in any zone: which comes first can't be told from the text.
         query["to"] = query["from"]
+    low, high = query.get("min_price"), query.get("max_price")
+    if isinstance(low, str) and isinstance(high, str) and Decimal(low) > Decimal(high):
+        query["min_price"], query["max_price"] = high, low
+    if "parent" in query:
+        query["parent"] = pick(CATEGORIES, query["parent"])
+
+
+# Of the demo data: those that nothing in it depends on may be changed.
+CATEGORIES = ["furniture", "seating", "chairs", "tables", "lighting", "cups", "garden"]
 
 
 def keep_body_rules(path, body):
     rule = BODY_RULES.get(path.removeprefix("/api/v1"))
     if rule:
         rule(body)
+    elif path.startswith("/api/v1/products"):
+        product_rules(body)
+    elif path.startswith("/api/v1/categories"):
+        category_rules(body)
     elif "isbn" in body and pick([True] * 3 + [False] * 2, body):
         # What is unique would be taken soon: small values are tried again and again.
         body["isbn"] = grouped(isbn_13(f"9791{next(SERIAL):08}"), pick(["", "-", " "], body))
+
+
+def product_rules(body):
+    if isinstance(body.get("sku"), str) and pick([True] * 3 + [False], body):
+        body["sku"] = f"{body['sku'][:50]}-{next(SERIAL)}"
+    if isinstance(body.get("category"), str):
+        body["category"] = pick([*CATEGORIES, None], body)
+    # How many decimals a price may have depends on its currency, which a schema can't say.
+    if isinstance(body.get("price"), str):
+        body["price"] = body["price"].split(".")[0]
+    if "price" not in body:
+        body.pop("currency", None)
+    # Names are cleaned of spaces at their ends.
+    if isinstance(body.get("attributes"), dict):
+        body["attributes"] = {f"a{place}": value for place, value in enumerate(body["attributes"].values())}
+
+
+def category_rules(body):
+    if isinstance(body.get("slug"), str) and pick([True] * 3 + [False], body):
+        body["slug"] = f"{body['slug'][:40]}-{next(SERIAL)}"
+    if isinstance(body.get("parent"), str):
+        body["parent"] = pick([*CATEGORIES, None], body)
 
 
 def sign_in_rules(body):
@@ -330,7 +366,7 @@ def api_key_rules(body):
 
 
 def in_area(match):
-    return pick(["library", "blog", "feed", "identity", "operations", "organizations"], match[0])
+    return pick(["library", "catalog", "blog", "feed", "identity", "operations", "organizations"], match[0])
 
 
 def website_rules(body):
@@ -402,12 +438,14 @@ def map_case(context, case):
             case.path_parameters |= world.PLACES.parameters(case.operation.method.upper(), short)
     elif ParameterLocation.PATH in valid and not linked and "id" in case.path_parameters:
         given = case.path_parameters["id"]
-        if path.startswith(("/api/v1/books", "/api/v1/posts", "/api/v1/blog/posts")):
+        if path.startswith(("/api/v1/books", "/api/v1/products", "/api/v1/posts", "/api/v1/blog/posts")):
             if isinstance(given, int):
                 case.path_parameters["id"] = pick([given, *[1 + given % 250] * 9], given)
         elif pick([True] * 6 + [False], given, case.body):
             known = IDS.of(case.operation.method.upper(), path)
             case.path_parameters["id"] = pick([given] if not known else known, given)
+    if ParameterLocation.PATH in valid and not linked and "slug" in case.path_parameters:
+        case.path_parameters["slug"] = pick([case.path_parameters["slug"], *CATEGORIES], case.body)
     if case.headers and {"Authorization", "X-Api-Key"} <= set(case.headers):
         # The document has either of them, made-up credentials come as both (400).
         del case.headers[pick(["Authorization", "X-Api-Key"], dict(case.headers))]
