@@ -36,7 +36,8 @@ pub fn unique_violation(error: &DbErr, table: &str, columns: &[&str]) -> bool {
 }
 
 /// Whether a failed statement left a row that refers to another without that
-/// row: it named one that is not there, or removed one that is referred to.
+/// row: it named one that is not there, or removed one that is referred to. Not for
+/// references with `RESTRICT`, for which SQLite has another code; `NO ACTION` says the same.
 #[must_use]
 pub fn foreign_key_violation(error: &DbErr) -> bool {
     let error = driver_error(error).and_then(sqlx::Error::as_database_error);
