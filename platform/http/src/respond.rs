@@ -131,6 +131,7 @@ impl<T: Serialize> IntoResponse for Listing<T> {
 /// `ETag`, and what the `Link` header is made from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WrittenListing {
+    #[serde(with = "as_text")]
     body: Bytes,
     etag: String,
     links: Links,
@@ -166,16 +167,10 @@ impl WrittenListing {
         Self { etag: weak_tag(&body), body: body.into(), links }
     }
 
-    /// How many bytes it takes in memory, about.
-    #[must_use]
-    pub fn size_bytes(&self) -> usize {
-        size_of::<Self>() + self.body.len() + self.etag.len()
-    }
-
     /// The answer; with a validator if it may be kept.
     #[must_use]
-    pub fn answer(self, cache: Option<PublicCache>) -> Response {
-        let Self { body, etag, links } = self;
+    pub fn answer(&self, cache: Option<PublicCache>) -> Response {
+        let Self { body, etag, links } = self.clone();
         let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
         response.extensions_mut().insert(links);
         if let Some(cache) = cache {
@@ -186,9 +181,24 @@ impl WrittenListing {
     }
 }
 
+/// JSON is text: in a cache it stands as such, not as a list of numbers.
+mod as_text {
+    use bytes::Bytes;
+    use serde::{Deserialize as _, Deserializer, Serializer, ser::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(body: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(str::from_utf8(body).map_err(S::Error::custom)?)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        String::deserialize(deserializer).map(Bytes::from)
+    }
+}
+
 /// A single resource written out once, to be sent as often as somebody asks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WrittenResource {
+    #[serde(with = "as_text")]
     body: Bytes,
     version: i64,
 }
@@ -200,12 +210,6 @@ impl WrittenResource {
     /// If it can't be written as JSON.
     pub fn of(resource: &impl Serialize, version: i64) -> Result<Self, serde_json::Error> {
         Ok(Self { body: serde_json::to_vec(resource)?.into(), version })
-    }
-
-    /// How many bytes it takes in memory, about.
-    #[must_use]
-    pub fn size_bytes(&self) -> usize {
-        size_of::<Self>() + self.body.len()
     }
 
     /// The answer: 200 with an `ETag`, or 304 if the client has it already.
@@ -276,6 +280,14 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_written_out_comes_back_from_a_cache_as_it_was() {
+        let resource = WrittenResource::of(&serde_json::json!({"name": "Café \"9\""}), 3).unwrap();
+        let kept = serde_json::to_vec(&resource).unwrap();
+        let back: WrittenResource = serde_json::from_slice(&kept).unwrap();
+        assert_eq!((back.body, back.version), (resource.body, 3));
+    }
 
     #[test]
     fn links_keep_the_other_parameters() {

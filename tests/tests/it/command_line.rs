@@ -22,7 +22,7 @@ fn without_a_command_it_lists_them() {
     let shown = Site::bare().run(&[]);
 
     let text = shown.stdout + &shown.stderr;
-    for word in ["Usage: mainstay", "serve", "migrate", "config", "doctor", "users", "library"] {
+    for word in ["Usage: mainstay", "serve", "migrate", "config", "doctor", "users", "library", "catalog"] {
         assert!(text.contains(word), "{word} is missing in\n{text}");
     }
 }

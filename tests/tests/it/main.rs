@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests; what goes wrong fails the test")]
 
 mod accounts;
+mod catalog;
 mod command_line;
 mod connections;
 mod documents;

@@ -6,14 +6,15 @@ use axum::response::Response;
 use mainstay_auth::Caller;
 use mainstay_core::{Currency, Decimal, Many, Paging, Problem};
 use mainstay_http::{
-    Created, ETag, Id, IfMatch, IfNoneMatch, PublicCache, Tagged, Valid, ValidQuery, WrittenListing,
-    WrittenResource,
+    Created, ETag, Id, IdempotencyKey, Idempotent, IfMatch, IfNoneMatch, PublicCache, Tagged, Valid,
+    ValidQuery, WrittenListing, WrittenResource,
 };
 
 use super::views::{More, ProductPage, ProductView};
 use crate::domain::listing::{Facets, Filter, ProductOrder, SearchText};
 use crate::domain::product::{NewProduct, ProductId, ProductPatch, StockChange};
 use crate::domain::values::{Slug, Tag};
+use crate::error::CatalogError;
 use crate::service::{Found, Products};
 
 mainstay_core::input! {
@@ -198,11 +199,12 @@ pub(super) async fn delete_product(
 /// Add to the stock or take from it
 ///
 /// Whatever others do at the same time, nobody takes what is not there: a change
-/// that would leave less than nothing changes nothing.
+/// that would leave less than nothing changes nothing. With an `Idempotency-Key` a
+/// change that is sent again, because its answer was lost, is made once.
 #[utoipa::path(
     post,
     path = "/products/{id}/stock",
-    params(("id" = i64, Path, minimum = 1, description = "Names the product")),
+    params(("id" = i64, Path, minimum = 1, description = "Names the product"), IdempotencyKey),
     request_body = StockChange,
     responses((
         status = 200, description = "The product as it is now", body = ProductView,
@@ -213,9 +215,13 @@ pub(super) async fn change_stock(
     State(products): State<Products>,
     caller: Caller,
     Id(id): Id<ProductId>,
-    Valid(change): Valid<StockChange>,
-) -> Result<Tagged<ProductView>, Problem> {
-    let product = products.change_stock(&caller.actor(), id, &change).await?;
-    let version = product.version;
-    Ok(Tagged::changed(product.into(), version))
+    request: Idempotent<StockChange>,
+) -> Result<Response, Problem> {
+    request
+        .run(async |change| {
+            let (unit, product) = products.stock_changed(&caller.actor(), id, &change).await?;
+            let version = product.version;
+            Ok::<_, CatalogError>((unit, Tagged::changed(ProductView::from(product), version)))
+        })
+        .await
 }

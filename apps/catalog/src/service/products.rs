@@ -189,6 +189,18 @@ impl Products {
         id: ProductId,
         change: &StockChange,
     ) -> Result<Product, CatalogError> {
+        let (unit, product) = self.stock_changed(actor, id, change).await?;
+        unit.commit().await?;
+        Ok(product)
+    }
+
+    /// The same, not committed yet.
+    pub(crate) async fn stock_changed(
+        &self,
+        actor: &Actor,
+        id: ProductId,
+        change: &StockChange,
+    ) -> Result<(WriteUnit, Product), CatalogError> {
         let delta = change.delta.count();
         let unit = self.db.write(actor).await?;
         let changed = repo::products::change_stock(&unit, id, delta, self.db.clock().now()).await?;
@@ -204,8 +216,7 @@ impl Products {
         let entry = AuditEntry::new("product.stock_changed", target(id));
         unit.audit(entry.changed("stock", &(product.stock - delta), &product.stock));
         unit.emit(&StockChanged { product_id: id, sku: product.sku.clone(), delta, stock: product.stock });
-        unit.commit().await?;
-        Ok(product)
+        Ok((unit, product))
     }
 
     /// Deletes a product.

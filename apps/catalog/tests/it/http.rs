@@ -204,6 +204,27 @@ async fn stock_comes_and_goes_and_says_when_it_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_stock_change_that_is_sent_again_under_its_key_is_made_once() {
+    let app = boot().await;
+    let staff = app.staff().await;
+    add(&staff, "a", json!({"stock": 5})).await;
+    let send = async |key: &str, delta: i64| {
+        let headers = [("idempotency-key", key), ("content-type", "application/json")];
+        let body = json!({"delta": delta}).to_string();
+        staff.raw(Method::POST, "/api/v1/products/1/stock", &headers, body).await
+    };
+
+    let (first, again) = (send("one", -2).await, send("one", -2).await);
+    assert_eq!((first.status.as_u16(), &first.json["stock"]), (200, &json!(3)));
+    assert_eq!((again.json, again.headers["idempotent-replayed"].to_str().unwrap()), (first.json, "true"));
+    assert_eq!(send("one", -1).await.code(), "idempotency_key_reused");
+    // A refusal is no effect: the key may be used when there is enough.
+    assert_eq!(send("two", -4).await.code(), "insufficient_stock");
+    assert_eq!(send("three", 1).await.json["stock"], 4);
+    assert_eq!(send("two", -4).await.json["stock"], 0);
+}
+
+#[tokio::test]
 async fn conditions_hold() {
     let app = boot().await;
     let staff = app.staff().await;
