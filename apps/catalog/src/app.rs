@@ -22,8 +22,9 @@ impl Catalog {
     /// A catalog on this platform.
     #[must_use]
     pub fn new(platform: &Platform) -> Self {
-        let categories = Categories::new(platform.db.clone());
-        Self { products: Products::new(platform.db.clone(), categories.clone()), categories }
+        let (db, cache) = (platform.db.clone(), &platform.cache);
+        let categories = Categories::new(db.clone(), cache);
+        Self { products: Products::new(db, cache, categories.clone()), categories }
     }
 
     /// Its products, for programs that go past HTTP.
@@ -67,7 +68,7 @@ impl App for Catalog {
             if !self.products.is_empty(&actor).await? {
                 return Ok(Vec::new());
             }
-            let tree = self.categories.tree(&actor).await?;
+            let tree = self.categories.tree().await?;
             for category in demo::categories().filter(|category| tree.find(category.slug.as_str()).is_none())
             {
                 self.categories.create(&actor, &category).await?;

@@ -9,6 +9,7 @@ mod entity;
 mod error;
 pub mod events;
 mod http;
+mod kept;
 pub mod migrations;
 mod repo;
 mod service;

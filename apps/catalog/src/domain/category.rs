@@ -79,12 +79,25 @@ pub struct Category {
 }
 
 /// All categories, in the order of their ids.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<Category>", into = "Vec<Category>")]
 pub struct CategoryTree {
     categories: Vec<Category>,
     by_id: HashMap<CategoryId, usize>,
     by_slug: HashMap<String, usize>,
     children: HashMap<CategoryId, Vec<CategoryId>>,
+}
+
+impl From<Vec<Category>> for CategoryTree {
+    fn from(categories: Vec<Category>) -> Self {
+        Self::new(categories)
+    }
+}
+
+impl From<CategoryTree> for Vec<Category> {
+    fn from(tree: CategoryTree) -> Self {
+        tree.categories
+    }
 }
 
 impl CategoryTree {

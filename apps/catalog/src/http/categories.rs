@@ -41,7 +41,7 @@ pub(super) async fn list_categories(
     caller: Caller,
     ValidQuery(ListCategories { paging, parent }): ValidQuery<ListCategories>,
 ) -> Result<Listing<CategoryView>, Problem> {
-    let (tree, page) = categories.list(&caller.actor(), parent.as_ref(), &paging).await?;
+    let (tree, page) = categories.list(parent.as_ref(), &paging).await?;
     let page = page.map(|category| CategoryView::of(&tree, category));
     Ok(Listing { page, cache: Some(PublicCache::of(&caller)) })
 }
@@ -65,7 +65,7 @@ pub(super) async fn get_category(
     Id(slug): Id<Slug>,
     seen: IfNoneMatch,
 ) -> Result<Tagged<CategoryView>, Problem> {
-    let (tree, category) = categories.get(&caller.actor(), &slug).await?;
+    let (tree, category) = categories.get(&slug).await?;
     let (etag, cache) = (ETag(category.version), PublicCache::of(&caller));
     Ok(Tagged { body: CategoryView::of(&tree, category), etag, seen: Some(seen), cache: Some(cache) })
 }

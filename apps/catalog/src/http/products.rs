@@ -1,8 +1,9 @@
 //! `/products`.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use mainstay_auth::Caller;
 use mainstay_core::{Currency, Decimal, Many, Paging, Problem};
 use mainstay_http::{
@@ -15,6 +16,7 @@ use crate::domain::listing::{Facets, Filter, ProductOrder, SearchText};
 use crate::domain::product::{NewProduct, ProductId, ProductPatch, StockChange};
 use crate::domain::values::{Slug, Tag};
 use crate::error::CatalogError;
+use crate::kept::{ListKey, problem};
 use crate::service::{Found, Products};
 
 mainstay_core::input! {
@@ -66,10 +68,18 @@ pub(super) async fn list_products(
     let ListProducts { paging, q, category, min_price, max_price, currency, in_stock, tags, facets } = query;
     let filter = Filter { q, category, min_price, max_price, currency, in_stock, tags: tags.0 }.checked()?;
     let paging = filter.order(paging);
-    let found = products.list(&caller.actor(), &filter, facets.unwrap_or_default(), &paging).await?;
-    let Found { page, facets } = found;
-    let written = WrittenListing::with(&page.map(ProductView::from), &More::of(facets));
-    Ok(written.map_err(Problem::internal)?.answer(Some(PublicCache::of(&caller))))
+    let facets = facets.unwrap_or_default();
+    let key = ListKey::of(&filter, facets, &paging);
+    let kept = products.kept.lists.clone();
+    let load = move || async move {
+        let Found { page, facets } = products.list(&filter, facets, &paging).await?;
+        let written = WrittenListing::with(&page.map(ProductView::from), &More::of(facets));
+        Ok::<_, Problem>(Some(written.map_err(Problem::internal)?))
+    };
+    let fetched = kept.fetch(&key, load).await.map_err(problem)?;
+    let written = fetched.value.ok_or_else(|| Problem::internal("a list was kept as absent"))?;
+    let answer = written.answer(Some(PublicCache::of(&caller)));
+    Ok((Extension(fetched.status), answer).into_response())
 }
 
 /// Get a product
@@ -91,10 +101,17 @@ pub(super) async fn get_product(
     Id(id): Id<ProductId>,
     seen: IfNoneMatch,
 ) -> Result<Response, Problem> {
-    let product = products.get(&caller.actor(), id).await?;
-    let version = product.version;
-    let written = WrittenResource::of(&ProductView::from(product), version).map_err(Problem::internal)?;
-    Ok(written.answer(&seen, PublicCache::of(&caller)))
+    let kept = products.kept.products.clone();
+    let load = move || async move {
+        let Some(product) = products.find(id).await? else { return Ok(None) };
+        let version = product.version;
+        let written = WrittenResource::of(&ProductView::from(product), version);
+        Ok::<_, Problem>(Some(written.map_err(Problem::internal)?))
+    };
+    let fetched = kept.fetch(&id, load).await.map_err(problem)?;
+    let written = fetched.value.ok_or(CatalogError::NotFound(id))?;
+    let answer = written.answer(&seen, PublicCache::of(&caller));
+    Ok((Extension(fetched.status), answer).into_response())
 }
 
 /// Add a product

@@ -1,10 +1,14 @@
 //! Every hot query of a list is served by an index, on both databases.
 
+use std::sync::Arc;
+
+use mainstay_cache::Cache;
 use mainstay_core::input::Text as _;
 use mainstay_core::page::Start;
-use mainstay_core::{Actor, Decimal, Paging};
+use mainstay_core::{Actor, Decimal, OsRng, Paging, SystemClock};
 use mainstay_db::testing::TestDatabase;
 use mainstay_db::{Db, Dialect};
+use mainstay_telemetry::Metrics;
 use mainstay_transfer::{Import as _, Mode};
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use serde_json::json;
@@ -32,12 +36,14 @@ async fn catalog_of(count: usize) -> Catalog {
     let database = TestDatabase::migrated(&migrations::all()).await;
     let db = database.open();
     let actor = Actor::system("test");
-    let categories = Categories::new(db.clone());
+    let cache = Cache::local(Arc::new(SystemClock), Arc::new(OsRng), &Metrics::new());
+    let categories = Categories::new(db.clone(), &cache);
     for category in demo::categories() {
         categories.create(&actor, &category).await.unwrap();
     }
     let rows: Vec<NewProduct> = demo::products(count).collect();
-    let importer = Importer { products: Products::new(db.clone(), categories), create_categories: false };
+    let importer =
+        Importer { products: Products::new(db.clone(), &cache, categories), create_categories: false };
     for batch in rows.chunks(BATCH_ROWS) {
         importer.take(&actor, batch, Mode::Write).await.unwrap();
     }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use mainstay_core::{Actor, Timestamp};
+use mainstay_core::Timestamp;
 use mainstay_db::words::line_of_words;
 use mainstay_db::{Db, PointQuery, WriteUnit, foreign_key_violation, unique_violation};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Query, SelectStatement};
@@ -57,8 +57,8 @@ pub(crate) async fn find(connection: &impl ConnectionTrait, id: ProductId) -> Re
 static BY_ID: LazyLock<PointQuery> = LazyLock::new(|| PointQuery::new(&by_id(ProductId::new(0))));
 
 /// The same on the hottest path: outside of a unit, one lookup by the primary key.
-pub(crate) async fn look_up(db: &Db, actor: &Actor, id: ProductId) -> Result<Option<Product>, DbErr> {
-    db.point(actor, &BY_ID, &[id.number().into()]).await?.map(|row| Product::try_from(&row)).transpose()
+pub(crate) async fn look_up(db: &Db, id: ProductId) -> Result<Option<Product>, DbErr> {
+    db.primary_point(&BY_ID, &[id.number().into()]).await?.map(|row| Product::try_from(&row)).transpose()
 }
 
 /// Writes `product` over the state `before`. False if it is no longer there.

@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use mainstay_cache::Cache;
 use mainstay_core::page::Start;
-use mainstay_core::{Actor, AuditEntry, Faults, Page, Paging, Patch, text};
-use mainstay_db::{Db, UnitWork, WriteUnit};
+use mainstay_core::{Actor, AuditEntry, Faults, Page, Paging, Patch, Problem, text};
+use mainstay_db::{Db, DbProblem as _, UnitWork, WriteUnit};
 use mainstay_http::{ETag, IfMatch};
+use sea_orm::DbErr;
 use serde_json::Value;
 
 use crate::domain::category::{
@@ -19,27 +21,39 @@ use crate::domain::listing::CategoryOrder;
 use crate::domain::values::{CategoryName, Slug};
 use crate::error::CatalogError;
 use crate::events::CategoryChanged;
+use crate::kept::{Kept, problem};
 use crate::repo;
 
 /// The catalog's categories. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Categories {
     db: Db,
+    kept: Kept,
 }
 
 impl Categories {
     /// The categories in this database.
     #[must_use]
-    pub fn new(db: Db) -> Self {
-        Self { db }
+    pub fn new(db: Db, cache: &Cache) -> Self {
+        Self { db, kept: Kept::new(cache) }
     }
 
-    /// All of them.
+    /// With the commit of `unit` the tree is another one.
+    pub(super) fn tree_changes(&self, unit: &WriteUnit) {
+        self.kept.tree_changes(unit);
+    }
+
+    /// All of them, out of the cache.
     ///
     /// # Errors
     /// The database's.
-    pub async fn tree(&self, actor: &Actor) -> Result<Arc<CategoryTree>, CatalogError> {
-        Ok(Arc::new(CategoryTree::new(repo::categories::all(self.db.read(actor)).await?)))
+    pub async fn tree(&self) -> Result<Arc<CategoryTree>, CatalogError> {
+        let db = self.db.clone();
+        let load = || async move {
+            let all = repo::categories::all(db.primary()).await.map_err(DbErr::into_problem)?;
+            Ok::<_, Problem>(Some(CategoryTree::new(all)))
+        };
+        Ok(self.kept.tree.get_or_load(&(), load).await.map_err(problem)?.unwrap_or_default())
     }
 
     /// A page of the categories, of those directly below `parent` if it is given.
@@ -48,11 +62,10 @@ impl Categories {
     /// [`CatalogError::CategoryNotFound`], a cursor that is none, or the database's.
     pub async fn list(
         &self,
-        actor: &Actor,
         parent: Option<&Slug>,
         paging: &Paging<CategoryOrder>,
     ) -> Result<(Arc<CategoryTree>, Page<Category>), CatalogError> {
-        let tree = self.tree(actor).await?;
+        let tree = self.tree().await?;
         let above = match parent {
             None => None,
             Some(slug) => Some(
@@ -68,12 +81,8 @@ impl Categories {
     ///
     /// # Errors
     /// [`CatalogError::CategoryNotFound`], or the database's.
-    pub async fn get(
-        &self,
-        actor: &Actor,
-        slug: &Slug,
-    ) -> Result<(Arc<CategoryTree>, Category), CatalogError> {
-        let tree = self.tree(actor).await?;
+    pub async fn get(&self, slug: &Slug) -> Result<(Arc<CategoryTree>, Category), CatalogError> {
+        let tree = self.tree().await?;
         let found = tree.find(slug.as_str()).cloned();
         Ok((tree, found.ok_or_else(|| CatalogError::CategoryNotFound(slug.to_string()))?))
     }
@@ -112,6 +121,7 @@ impl Categories {
                 let above = new.parent.as_ref().map(Slug::as_str);
                 unit.audit(entry.set("slug", slug).set("name", name).set("parent", above));
                 unit.emit(&CategoryChanged { slug: slug.to_owned(), now: Some(slug.to_owned()) });
+                self.kept.tree_changes(unit);
                 Ok(with(&tree, category))
             })
         });
@@ -168,6 +178,7 @@ impl Categories {
                         .changed("parent", &parent(&before), &parent(&after)),
                 );
                 unit.emit(&CategoryChanged { slug: before.slug, now: Some(after.slug.clone()) });
+                self.kept.tree_changes(unit);
                 Ok(with(&tree, after))
             })
         });
@@ -185,6 +196,7 @@ impl Categories {
                 let category = present(&tree, slug, if_match)?;
                 repo::categories::delete(unit, &category).await?;
                 tell_of_deletion(unit, category);
+                self.kept.tree_changes(unit);
                 Ok(())
             })
         });

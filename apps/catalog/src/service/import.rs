@@ -68,6 +68,11 @@ impl Importer {
                 let batch = Batch::new(stored(unit, rows).await?, rows, &categories, false);
                 repo::import::upsert(unit, &batch.stored, &batch.changes, now).await?;
                 tell(unit, &batch);
+                if create {
+                    self.products.categories.tree_changes(unit);
+                } else {
+                    self.products.kept.products_change(unit);
+                }
                 Ok(batch.written)
             })
         })

@@ -1,6 +1,7 @@
 //! Products.
 
 use futures_util::{Stream, stream};
+use mainstay_cache::Cache;
 use mainstay_core::{Actor, AuditEntry, Page, Paging, Patch};
 use mainstay_db::{Db, WriteUnit};
 use mainstay_http::{ETag, IfMatch};
@@ -13,6 +14,7 @@ use crate::domain::product::{Details, NewProduct, Product, ProductId, ProductPat
 use crate::domain::values::{Slug, Stock};
 use crate::error::CatalogError;
 use crate::events::{ProductCreated, ProductDeleted, ProductUpdated, StockChanged};
+use crate::kept::Kept;
 use crate::repo::list::Conditions;
 use crate::repo::{self, facets};
 
@@ -21,6 +23,7 @@ use crate::repo::{self, facets};
 pub struct Products {
     pub(super) db: Db,
     pub(super) categories: Categories,
+    pub(crate) kept: Kept,
 }
 
 /// What a list gives.
@@ -57,8 +60,8 @@ pub struct PriceBand {
 impl Products {
     /// The products in this database.
     #[must_use]
-    pub fn new(db: Db, categories: Categories) -> Self {
-        Self { db, categories }
+    pub fn new(db: Db, cache: &Cache, categories: Categories) -> Self {
+        Self { db, categories, kept: Kept::new(cache) }
     }
 
     /// Adds a product.
@@ -81,6 +84,7 @@ impl Products {
             currency: details.price.currency().to_string(),
             stock: details.stock,
         });
+        self.kept.product_changes(&unit, id);
         unit.commit().await?;
         let Details { sku, name, description, category, price, stock, tags, attributes } = details;
         Ok(Product {
@@ -103,8 +107,13 @@ impl Products {
     ///
     /// # Errors
     /// [`CatalogError::NotFound`], or the database's.
-    pub async fn get(&self, actor: &Actor, id: ProductId) -> Result<Product, CatalogError> {
-        repo::products::look_up(&self.db, actor, id).await?.ok_or(CatalogError::NotFound(id))
+    pub async fn get(&self, id: ProductId) -> Result<Product, CatalogError> {
+        self.find(id).await?.ok_or(CatalogError::NotFound(id))
+    }
+
+    /// The same where there may be none. In its latest state: the cache asks.
+    pub(crate) async fn find(&self, id: ProductId) -> Result<Option<Product>, CatalogError> {
+        Ok(repo::products::look_up(&self.db, id).await?)
     }
 
     /// Makes a product what `new` says.
@@ -170,6 +179,7 @@ impl Products {
             after.updated_at = self.db.clock().now();
             if repo::products::update(&unit, &before, &after).await? {
                 tell_of_update(&unit, &before, &after);
+                self.kept.product_changes(&unit, id);
                 unit.commit().await?;
                 return Ok(after);
             }
@@ -216,6 +226,7 @@ impl Products {
         let entry = AuditEntry::new("product.stock_changed", target(id));
         unit.audit(entry.changed("stock", &(product.stock - delta), &product.stock));
         unit.emit(&StockChanged { product_id: id, sku: product.sku.clone(), delta, stock: product.stock });
+        self.kept.product_changes(&unit, id);
         Ok((unit, product))
     }
 
@@ -231,6 +242,7 @@ impl Products {
                 let entry = AuditEntry::new("product.deleted", target(id));
                 unit.audit(entry.note("sku", &product.sku).note("name", &product.name));
                 unit.emit(&ProductDeleted { product_id: id, sku: product.sku });
+                self.kept.product_changes(&unit, id);
                 return Ok(unit.commit().await?);
             }
         }
@@ -250,14 +262,14 @@ impl Products {
     /// A cursor that is none, or the database's.
     pub async fn list(
         &self,
-        actor: &Actor,
         filter: &Filter,
         wanted: Facets,
         paging: &Paging<ProductOrder>,
     ) -> Result<Found, CatalogError> {
-        let (db, dialect) = (self.db.read(actor), self.db.dialect());
+        // Its answers go into the cache, which must not take back an older state from a replica.
+        let (db, dialect) = (self.db.primary(), self.db.dialect());
         let tree = match filter.category.is_some() || wanted.category {
-            true => Some(self.categories.tree(actor).await?),
+            true => Some(self.categories.tree().await?),
             false => None,
         };
         let categories = match (&filter.category, &tree) {

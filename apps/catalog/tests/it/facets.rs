@@ -9,7 +9,7 @@ use crate::support::{ACTOR, Fixture, catalog, catalog_of, query};
 
 async fn facets(fixture: &Fixture, wanted: &str, pairs: &[(&str, &str)]) -> FoundFacets {
     let (filter, paging) = query(pairs);
-    fixture.products.list(&ACTOR, &filter, Facets::parse(wanted).unwrap(), &paging).await.unwrap().facets
+    fixture.products.list(&filter, Facets::parse(wanted).unwrap(), &paging).await.unwrap().facets
 }
 
 fn counted(values: &[(&str, u64)]) -> Vec<(String, u64)> {

@@ -434,3 +434,52 @@ async fn demo_products_come_once() {
     let page = app.anonymous().get(&format!("{PRODUCTS}?category=furniture&q=oak")).await;
     assert!(page.json["total"].as_u64().unwrap() > 5, "{}", page.text());
 }
+
+#[tokio::test]
+async fn what_is_kept_ready_never_hides_a_change() {
+    let app = boot().await;
+    let (staff, anonymous) = (app.staff().await, app.anonymous());
+    let other = app.another_node(|backend| backend.with(Catalog::new)).await;
+    staff.post(CATEGORIES, json!({"slug": "desks", "name": "Desks"})).await;
+    add(&staff, "a", json!({"category": "desks", "stock": 1})).await;
+    let one = "/api/v1/products/1";
+    let list = "/api/v1/products?category=desks&q=thing";
+    let categories = "/api/v1/categories/desks";
+    let look = async |client: &Client| {
+        let (product, found, category) =
+            (client.get(one).await, client.get(list).await, client.get(categories).await);
+        (
+            product.json["stock"].clone(),
+            found.json["items"][0]["stock"].clone(),
+            category.json["name"].clone(),
+        )
+    };
+
+    for client in [&anonymous, &other.anonymous()] {
+        let first = look(client).await;
+        assert_eq!(first, (json!(1), json!(1), json!("Desks")));
+        assert_eq!(look(client).await, first);
+        for path in [one, list] {
+            let reply = client.get_with(path, &[("cache-status", "?1")]).await;
+            assert!(reply.header("cache-status").contains("hit"), "{:?}", reply.headers);
+        }
+    }
+    staff.post("/api/v1/products/1/stock", json!({"delta": 4})).await;
+    staff.patch(categories, &[], json!({"name": "Tables"})).await;
+    let now = (json!(5), json!(5), json!("Tables"));
+    assert_eq!(look(&anonymous).await, now);
+    // The other node hears of it within a second.
+    app.advance(std::time::Duration::from_millis(1_100));
+    assert_eq!(look(&other.anonymous()).await, now);
+
+    // That something is not there is kept too, until it is.
+    assert_eq!(anonymous.get("/api/v1/products/2").await.status, 404);
+    add(&staff, "b", json!({})).await;
+    assert_eq!(anonymous.get("/api/v1/products/2").await.status, 200);
+    staff.patch(categories, &[], json!({"slug": "tables"})).await;
+    assert_eq!(anonymous.get(one).await.json["category"], "tables");
+    assert_eq!(anonymous.get(list).await.json["total"], 0);
+    staff.delete(one, &[]).await;
+    assert_eq!(anonymous.get(one).await.status, 404);
+    assert_eq!(skus(&anonymous.get(PRODUCTS).await), ["b"]);
+}

@@ -108,12 +108,12 @@ async fn categories_are_made_if_that_is_asked_for() {
 
     let dry = bring_in(&importer, Format::Csv, file, Mode::DryRun).await;
     assert_eq!((dry.counts, dry.failed), (counts(3, 0, 0), 0));
-    assert!(fixture.categories.tree(&ACTOR).await.unwrap().find("desks").is_none());
+    assert!(fixture.categories.tree().await.unwrap().find("desks").is_none());
 
     let report = bring_in(&importer, Format::Csv, file, Mode::Write).await;
     assert_eq!((report.counts, report.failed), (counts(3, 0, 0), 0));
     assert_eq!(fixture.list(&[("category", "desks")]).await.total, Some(2));
-    let tree = fixture.categories.tree(&ACTOR).await.unwrap();
+    let tree = fixture.categories.tree().await.unwrap();
     assert_eq!((tree.all().len(), tree.find("desks").unwrap().parent), (2, None));
 }
 

@@ -194,7 +194,7 @@ async fn a_cursor_of_our_form_with_foreign_content_is_refused() {
     ] {
         let (filter, mut paging) = query(&[]);
         (paging.sort, paging.start) = (sort, Start::After { key, id: json!(1) });
-        let error = fixture.products.list(&ACTOR, &filter, Default::default(), &paging).await.unwrap_err();
+        let error = fixture.products.list(&filter, Default::default(), &paging).await.unwrap_err();
         assert_eq!(Problem::from(error).faults()[0].code, "invalid_cursor");
     }
 }

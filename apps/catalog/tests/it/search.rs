@@ -147,7 +147,7 @@ async fn pages_of_a_search_are_cut_from_one_order() {
     let (filter, mut paging) = query(&[("q", "table"), ("page_size", "20")]);
     let mut ids = Vec::new();
     let total = loop {
-        let page = fixture.products.list(&ACTOR, &filter, Default::default(), &paging).await.unwrap().page;
+        let page = fixture.products.list(&filter, Default::default(), &paging).await.unwrap().page;
         assert_eq!(page.next_cursor, None);
         ids.extend(page.items.iter().map(|product| product.id));
         let Start::Page(number) = paging.start else { unreachable!() };

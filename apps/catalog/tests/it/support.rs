@@ -1,11 +1,15 @@
 //! What the tests share.
 
+use std::sync::Arc;
+
+use mainstay_cache::Cache;
 use mainstay_catalog::domain::listing::{Filter, ProductOrder};
 use mainstay_catalog::domain::product::{NewProduct, Product};
 use mainstay_catalog::{BATCH_ROWS, Categories, Importer, Products, demo, migrations};
 use mainstay_core::input::{from_json, from_pairs};
-use mainstay_core::{Actor, Page, Paging};
+use mainstay_core::{Actor, OsRng, Page, Paging, SystemClock};
 use mainstay_db::testing::TestDatabase;
+use mainstay_telemetry::Metrics;
 use mainstay_transfer::{Import as _, Mode};
 use serde_json::{Value, json};
 
@@ -22,8 +26,9 @@ pub struct Fixture {
 pub async fn catalog() -> Fixture {
     let database = TestDatabase::migrated(&migrations::all()).await;
     let db = database.open();
-    let categories = Categories::new(db.clone());
-    let products = Products::new(db, categories.clone());
+    let cache = Cache::local(Arc::new(SystemClock), Arc::new(OsRng), &Metrics::new());
+    let categories = Categories::new(db.clone(), &cache);
+    let products = Products::new(db, &cache, categories.clone());
     Fixture { products, categories, _database: database }
 }
 
@@ -57,7 +62,7 @@ impl Fixture {
 
     pub async fn list(&self, pairs: &[(&str, &str)]) -> Page<Product> {
         let (filter, paging) = query(pairs);
-        self.products.list(&ACTOR, &filter, Default::default(), &paging).await.unwrap().page
+        self.products.list(&filter, Default::default(), &paging).await.unwrap().page
     }
 
     /// The SKUs of a list.

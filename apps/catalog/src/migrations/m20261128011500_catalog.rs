@@ -17,7 +17,7 @@ use crate::dialect::KEEP_WORDS_NARROW;
 use crate::repo::WORDS;
 
 pub(super) const MIGRATION: Migration =
-    Migration { app: "catalog", version: 20_261_128_010_000, name: "catalog", up, down };
+    Migration { app: "catalog", version: 20_261_128_011_500, name: "catalog", up, down };
 
 fn up(steps: &mut Steps) {
     let by_code_point = steps.dialect().binary_collation();
