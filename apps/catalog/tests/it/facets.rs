@@ -5,7 +5,7 @@ use mainstay_catalog::{FoundFacets, PriceBand};
 use mainstay_core::input::Text as _;
 use serde_json::json;
 
-use crate::support::{ACTOR, Fixture, catalog, catalog_of, query};
+use crate::support::{Fixture, catalog, catalog_of, query};
 
 async fn facets(fixture: &Fixture, wanted: &str, pairs: &[(&str, &str)]) -> FoundFacets {
     let (filter, paging) = query(pairs);

@@ -7,7 +7,7 @@ use mainstay_core::Problem;
 use mainstay_core::page::Start;
 use serde_json::json;
 
-use crate::support::{ACTOR, catalog, catalog_of, query};
+use crate::support::{catalog, catalog_of, query};
 
 const ORDERS: [&str; 9] =
     ["created_at", "-created_at", "price", "-price", "name", "-name", "stock", "-stock", ""];
