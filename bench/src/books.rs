@@ -27,7 +27,7 @@ pub(crate) const TOPICS: [&str; 100] = [
 ];
 
 #[rustfmt::skip] // a word a line would bury the code
-const QUALITIES: [&str; 40] = [
+pub(crate) const QUALITIES: [&str; 40] = [
     "Ancient", "Autumn", "Borrowed", "Brief", "Broken", "Careful", "Common", "Curious",
     "Distant", "Early", "Eastern", "Everyday", "Fallen", "Forgotten", "Gentle", "Golden",
     "Hidden", "Humble", "Imperfect", "Invisible", "Lasting", "Late", "Little", "Lost", "Modern",
@@ -36,7 +36,7 @@ const QUALITIES: [&str; 40] = [
 ];
 
 #[rustfmt::skip] // a word a line would bury the code
-const SUBJECTS: [&str; 40] = [
+pub(crate) const SUBJECTS: [&str; 40] = [
     "Apprentice", "Argument", "Art", "Atlas", "Beginner", "Companion", "Conversation", "Craft",
     "Daughter", "Diary", "Dictionary", "Enthusiast", "Essay", "Fortune", "Friend", "Geography",
     "Guide", "Handbook", "History", "House", "Inheritance", "Journey", "Language", "Lecture",

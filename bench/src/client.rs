@@ -45,11 +45,16 @@ pub(crate) fn status_of(target: SocketAddr, path: &str) -> Result<u16> {
 
 /// GETs `path`, which must answer 200 with JSON.
 pub(crate) fn get_json(target: SocketAddr, path: &str) -> Result<Value> {
+    serde_json::from_str(&get_text(target, path)?).with_context(|| format!("GET {path} answered no JSON"))
+}
+
+/// GETs `path`, which must answer 200 with text.
+pub(crate) fn get_text(target: SocketAddr, path: &str) -> Result<String> {
     let (status, body) = send(target, &get(target, path)).with_context(|| format!("GET {path}"))?;
     if status != 200 {
         bail!("GET {path} answered {status}: {}", excerpt(&body));
     }
-    serde_json::from_slice(&body).with_context(|| format!("GET {path} answered no JSON"))
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 /// The beginning of a body, for messages.

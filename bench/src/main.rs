@@ -11,11 +11,15 @@ mod histogram;
 mod load;
 mod postgres;
 mod process;
+mod products;
 mod random;
+mod redis;
 mod report;
 mod response;
 mod run;
+mod seed;
 mod server;
+mod soak;
 mod workload;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -43,7 +47,7 @@ pub(crate) struct Options {
     /// The binary to measure [default: `mainstay` beside this program]
     #[arg(long, value_name = "FILE", env = "MAINSTAY_BIN")]
     pub(crate) bin: Option<PathBuf>,
-    /// Measure on SQLite alone; no PostgreSQL is needed
+    /// Measure on SQLite alone; neither PostgreSQL nor Redis is needed
     #[arg(long)]
     pub(crate) sqlite_only: bool,
     /// Only these workloads, comma-separated (the bare server always runs)
@@ -62,8 +66,17 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) connections: u32,
     /// Books to seed, at least 2,000
-    #[arg(long, default_value_t = 100_000, value_parser = book_count)]
+    #[arg(long, default_value_t = 10_000, value_parser = book_count)]
     pub(crate) books: usize,
+    /// Products to seed, at least 2,000
+    #[arg(long, default_value_t = 100_000, value_parser = product_count)]
+    pub(crate) products: usize,
+    /// People to register, each with 20 posts
+    #[arg(long, default_value_t = 1_000, value_parser = user_count)]
+    pub(crate) users: usize,
+    /// After the rounds, minutes of all reading workloads at once on each database, to watch memory
+    #[arg(long, value_name = "MINUTES", default_value_t = 0.0, value_parser = minutes)]
+    pub(crate) soak: f64,
     /// A setting for the server's environment; may be repeated
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) settings: Vec<(String, String)>,
@@ -123,6 +136,11 @@ fn seconds(text: &str) -> Result<f64, String> {
     if (0.1..=3_600.0).contains(&seconds) { Ok(seconds) } else { Err("0.1 to 3600 seconds".to_owned()) }
 }
 
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=600.0).contains(&minutes) { Ok(minutes) } else { Err("0 to 600 minutes".to_owned()) }
+}
+
 fn book_count(text: &str) -> Result<usize, String> {
     let count: usize = text.parse().map_err(|_| "not a number".to_owned())?;
     // Below, 1 % of the books does not fill the first page of a search.
@@ -131,6 +149,17 @@ fn book_count(text: &str) -> Result<usize, String> {
     } else {
         Err(format!("2000 to {} books", books::MOST))
     }
+}
+
+fn product_count(text: &str) -> Result<usize, String> {
+    let count: usize = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (2_000..=160_000).contains(&count) { Ok(count) } else { Err("2000 to 160000 products".to_owned()) }
+}
+
+fn user_count(text: &str) -> Result<usize, String> {
+    let count: usize = text.parse().map_err(|_| "not a number".to_owned())?;
+    // Below, there are fewer posts than the pages that are asked for.
+    if (100..=100_000).contains(&count) { Ok(count) } else { Err("100 to 100000 people".to_owned()) }
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

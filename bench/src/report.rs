@@ -6,6 +6,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::Value;
 
 use crate::load::Tally;
+use crate::seed::{Amounts, Imports};
+use crate::soak::Look;
 
 /// Everything a run found out.
 #[derive(Debug, Serialize)]
@@ -18,13 +20,18 @@ pub(crate) struct Report {
     /// Measured per workload and round.
     pub(crate) seconds: f64,
     pub(crate) warmup: f64,
-    pub(crate) books: usize,
-    /// What the server's environment was given with `--env`.
+    pub(crate) amounts: Amounts,
+    pub(crate) redis: Option<String>,
+    /// Calls of the limiter's script that `redis-benchmark` gets through, over as many connections.
+    pub(crate) limiter_script_per_s: Option<f64>,
+    /// What the server's environment was given.
     pub(crate) settings: Vec<(String, String)>,
-    /// Seconds that `library import` took, by database.
-    pub(crate) imports: BTreeMap<&'static str, f64>,
+    /// How long the imports took, by database.
+    pub(crate) imports: BTreeMap<&'static str, Imports>,
     pub(crate) at_rest: AtRest,
     pub(crate) rows: Vec<Row>,
+    /// What was seen while everything ran at once.
+    pub(crate) soaked: Vec<Look>,
 }
 
 /// Figures without load.
@@ -194,17 +201,24 @@ impl fmt::Display for Report {
                 show("shared_buffers"),
             )?;
         }
+        if let Some(redis) = &self.redis {
+            writeln!(f, "Redis {redis}")?;
+        }
         for (name, value) in &self.settings {
             writeln!(f, "set: {name}={value}")?;
         }
         writeln!(
             f,
-            "{} keep-alive connections, {} books; medians of {} rounds of {} s after {} s of warm-up",
-            self.connections,
-            number(Some(self.books as f64), 0),
-            self.rounds,
-            self.seconds,
-            self.warmup,
+            "{} books, {} products, {} users with {} posts each",
+            count(self.amounts.books),
+            count(self.amounts.products),
+            count(self.amounts.users),
+            crate::seed::POSTS_EACH,
+        )?;
+        writeln!(
+            f,
+            "{} keep-alive connections; medians of {} rounds of {} s after {} s of warm-up",
+            self.connections, self.rounds, self.seconds, self.warmup,
         )?;
         writeln!(f)?;
         table(f, &self.rows.iter().map(Row::cells).collect::<Vec<_>>())?;
@@ -233,11 +247,39 @@ impl fmt::Display for Report {
             "idle resident memory: {:.1} MiB (SQLite, migrated, empty, 3 s after start)",
             mib(self.at_rest.idle_rss_bytes)
         )?;
-        for (database, took_s) in &self.imports {
+        if !self.soaked.is_empty() {
             writeln!(
                 f,
-                "import of {} books on {database}: {took_s:.1} s",
-                number(Some(self.books as f64), 0)
+                "\neverything at once: minutes, requests/s, p99 ms, errors, resident MiB, cache MiB"
+            )?;
+        }
+        for look in &self.soaked {
+            writeln!(
+                f,
+                "{:<17} {:>5.1} {:>9} {:>7} {:>6} {:>7} {:>6}",
+                look.database,
+                look.minutes,
+                number(Some(look.requests_per_s), 0),
+                number(look.p99_ms, 2),
+                look.errors,
+                number(Some(mib(look.rss_bytes)), 1),
+                number(Some(mib(look.cache_bytes)), 1),
+            )?;
+        }
+        if let Some(rate) = self.limiter_script_per_s {
+            writeln!(
+                f,
+                "the limiter's script alone, by redis-benchmark over {} connections: {} calls/s",
+                self.connections,
+                number(Some(rate), 0)
+            )?;
+        }
+        for (database, Imports { books_s, products_s }) in &self.imports {
+            writeln!(
+                f,
+                "import on {database}: {} books in {books_s:.1} s, {} products in {products_s:.1} s",
+                count(self.amounts.books),
+                count(self.amounts.products),
             )?;
         }
         Ok(())
@@ -283,6 +325,10 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
 
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / (1024.0 * 1024.0)
+}
+
+fn count(of: usize) -> String {
+    number(Some(of as f64), 0)
 }
 
 /// With `decimals` and commas between thousands; `-` for none.

@@ -12,13 +12,16 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::{
-    Options, books, client,
+    Options, books,
     load::{Plan, Tally},
     postgres::{self, Database},
     process::{self, ProcessTree},
-    random::Random,
+    products,
+    redis::{self, Redis},
     report::{AtRest, Report, Row, Sample, median},
+    seed::{self, Amounts},
     server::{self, Mainstay, Server},
+    soak,
     workload::{self, Facts, Workload},
 };
 
@@ -26,15 +29,27 @@ use crate::{
 const STARTS: usize = 5;
 /// How long a started server is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(3);
-/// Pages of 100 books whose ids are asked for.
-const SAMPLED_PAGES: usize = 50;
+/// The limits of a server under load: counted like any others, and out of reach. Permits are taken a
+/// million at a time where they come from Redis; for what a permit each costs there is a workload.
+const RAISED_LIMITS: [(&str, &str); 7] = [
+    ("MAINSTAY__LIMITS__ANONYMOUS", "1000000000/min lease=1000000"),
+    ("MAINSTAY__LIMITS__SIGNED_IN", "1000000000/min lease=1000000"),
+    // Sliding, where the default is an exact log: that one remembers 150 calls at the most.
+    ("MAINSTAY__LIMITS__AUTH", "1000000000/min sliding"),
+    ("MAINSTAY__LIMITS__POLICIES__COUNTED__LIMIT", "1000000000/min"),
+    ("MAINSTAY__LIMITS__POLICIES__BLOCKED__LIMIT", "1/h"),
+    // A run takes longer than a token lives by default.
+    ("MAINSTAY__IDENTITY__ACCESS_TOKEN_S", "3600"),
+    // One address makes all connections, and a slow query is no news here.
+    ("MAINSTAY__DATABASE__SLOW_QUERY_MS", "60000"),
+];
 
 /// A server under load, with what it answers from.
-struct Subject {
-    database: &'static str,
-    server: Server,
+pub(crate) struct Subject {
+    pub(crate) database: &'static str,
+    pub(crate) server: Server,
     services: Vec<ProcessTree>,
-    facts: Facts,
+    pub(crate) facts: Facts,
 }
 
 /// Carries out `options` and prints the report.
@@ -47,16 +62,21 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     // use it, so that on any way out the servers go first.
     let database = postgres_url.as_deref().map(Database::create).transpose()?;
 
+    let redis = redis_url(options.sqlite_only)?.map(|url| Redis { url });
+    let amounts = Amounts { books: options.books, products: options.products, users: options.users };
+
     let folder = tempfile::tempdir().context("making a folder to work in")?;
-    let csv = folder.path().join("books.csv");
-    books::write_csv(options.books, BufWriter::new(File::create(&csv)?))?;
+    let write = |name: &str| File::create(folder.path().join(name)).map(BufWriter::new);
+    books::write_csv(amounts.books, write("books.csv")?)?;
+    products::write_csv(amounts.products, write("products.csv")?)?;
+    let raised = RAISED_LIMITS.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let on_sqlite = |name: &str| {
         let folder = folder.path().join(name);
         Mainstay {
             binary: binary.clone(),
             database_url: format!("sqlite://{}/mainstay.db?mode=rwc", folder.display()),
             folder,
-            settings: options.settings.clone(),
+            settings: raised.iter().chain(&options.settings).cloned().collect(),
         }
     };
 
@@ -67,25 +87,33 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let mut subjects = Vec::new();
 
     let mainstay = on_sqlite("sqlite");
-    imports.push(("SQLite", seed(&mainstay, &csv, options.books).await?));
-    subjects.push(subject("SQLite", mainstay.serve().await?, Vec::new(), options.books)?);
+    imports.push(("SQLite", seed::import(&mainstay, folder.path(), amounts).await?));
+    let server = mainstay.serve().await?;
+    seed::people(&server, amounts)?;
+    let facts = seed::facts(&server, amounts)?;
+    subjects.push(Subject { database: "SQLite", server, services: Vec::new(), facts });
 
-    if let Some(database) = &database {
-        let mainstay = Mainstay { database_url: database.url()?, ..on_sqlite("postgresql") };
-        imports.push(("PostgreSQL", seed(&mainstay, &csv, options.books).await?));
-        database.settle()?;
-        let services = match database.processes() {
-            Ok(tree) => vec![tree],
-            Err(error) => {
-                eprintln!("note: no CPU figures of PostgreSQL: {error:#}");
-                Vec::new()
-            }
-        };
+    if let (Some(database), Some(redis)) = (&database, &redis) {
+        let mut mainstay = Mainstay { database_url: database.url()?, ..on_sqlite("postgresql") };
+        mainstay.settings.push(("REDIS_URL".to_owned(), redis.url.clone()));
+        imports.push(("PostgreSQL", seed::import(&mainstay, folder.path(), amounts).await?));
         let server = mainstay.serve().await?;
-        subjects.push(subject("PostgreSQL", server, services, options.books)?);
+        seed::people(&server, amounts)?;
+        database.settle()?;
+        let mut services = Vec::new();
+        for (name, tree) in [("PostgreSQL", database.processes()), ("Redis", redis.processes())] {
+            match tree {
+                Ok(tree) => services.push(tree),
+                Err(error) => eprintln!("note: no CPU figures of {name}: {error:#}"),
+            }
+        }
+        let facts = seed::facts(&server, amounts)?;
+        subjects.push(Subject { database: "PostgreSQL, Redis", server, services, facts });
     }
 
     for subject in &subjects {
+        // What comes after the first call of an hour is refused.
+        let _first = workload::LIMITED_REFUSED.try_once(subject.server.address, &subject.facts);
         for workload in &workloads {
             workload
                 .try_once(subject.server.address, &subject.facts)
@@ -94,7 +122,22 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     }
 
     let rows = rounds(options, &bare, &subjects, &workloads).await?;
+    let script = match (&redis, subjects.last()) {
+        (Some(redis), Some(subject)) => {
+            let call = redis
+                .overhear(|| workload::LIMITED_ADMITTED.try_once(subject.server.address, &subject.facts))?;
+            Some(redis.rate(&call, options.connections)?)
+        }
+        _ => None,
+    };
+    let mut soaked = Vec::new();
+    if options.soak > 0.0 {
+        for subject in &subjects {
+            soaked.extend(soak::soak(options, subject, &workloads).await?);
+        }
+    }
     let report = Report {
+        soaked,
         machine: process::machine(),
         commit,
         postgresql: database.as_ref().map(Database::settings).transpose()?,
@@ -102,9 +145,11 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         rounds: options.rounds,
         seconds: options.seconds,
         warmup: options.warmup,
-        books: options.books,
-        settings: options.settings.clone(),
-        imports: imports.into_iter().map(|(database, took)| (database, took.as_secs_f64())).collect(),
+        amounts,
+        redis: redis.as_ref().map(Redis::version).transpose()?,
+        limiter_script_per_s: script,
+        settings: raised.iter().chain(&options.settings).cloned().collect(),
+        imports: imports.into_iter().collect(),
         at_rest,
         rows,
     };
@@ -152,6 +197,17 @@ fn postgres_url(sqlite_only: bool) -> Result<Option<String>> {
     }
 }
 
+/// As [`postgres_url`].
+fn redis_url(sqlite_only: bool) -> Result<Option<String>> {
+    if sqlite_only {
+        return Ok(None);
+    }
+    match std::env::var(redis::URL_VARIABLE) {
+        Ok(url) if !url.is_empty() => Ok(Some(url)),
+        _ => bail!("{} is not set: run this through `scripts/services --durable`", redis::URL_VARIABLE),
+    }
+}
+
 fn chosen(only: &[String]) -> Result<Vec<&'static Workload>> {
     for name in only {
         ensure!(
@@ -193,41 +249,6 @@ async fn at_rest(mainstay: &Mainstay) -> Result<AtRest> {
     let idle_rss_bytes = process::rss(server.pid)?;
     server.stop().await?;
     Ok(AtRest { start_to_ready_ms: median(&starts_ms).unwrap_or_default(), starts_ms, idle_rss_bytes })
-}
-
-/// Migrates, imports the books, and returns how long the import took.
-async fn seed(mainstay: &Mainstay, csv: &Path, count: usize) -> Result<Duration> {
-    let scheme = mainstay.database_url.split(':').next().unwrap_or_default();
-    eprintln!("importing {count} books ({scheme})");
-    mainstay.run(&["migrate", "up"]).await?;
-    let csv = csv.to_str().context("the folder's name is not UTF-8")?;
-    mainstay.run(&["library", "import", csv]).await
-}
-
-/// Learns what is in the server's database.
-fn subject(
-    database: &'static str,
-    server: Server,
-    services: Vec<ProcessTree>,
-    count: usize,
-) -> Result<Subject> {
-    const PAGE_SIZE: usize = 100;
-    let mut random = Random::seeded(7);
-    let mut book_ids = Vec::with_capacity(SAMPLED_PAGES * PAGE_SIZE);
-    for _ in 0..SAMPLED_PAGES {
-        let page = 1 + random.below(count / PAGE_SIZE);
-        let path = format!("/api/v1/books?page={page}&page_size={PAGE_SIZE}");
-        let answer = client::get_json(server.address, &path)?;
-        ensure!(
-            answer["total"] == count,
-            "{database} holds {} books, not the {count} that were imported",
-            answer["total"]
-        );
-        let ids = answer["items"].as_array().into_iter().flatten().filter_map(|book| book["id"].as_i64());
-        book_ids.extend(ids);
-    }
-    ensure!(!book_ids.is_empty(), "GET /api/v1/books gave no ids");
-    Ok(Subject { database, server, services, facts: Facts { books: count, book_ids } })
 }
 
 /// Measures in turns: in each round, for each database, the bare server and
@@ -322,7 +343,7 @@ async fn measure(
 }
 
 /// Runs the load generator in a process of its own.
-async fn load(plan: &[u8]) -> Result<Tally> {
+pub(crate) async fn load(plan: &[u8]) -> Result<Tally> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("load")
         .stdin(Stdio::piped())

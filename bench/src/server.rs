@@ -27,15 +27,6 @@ pub(crate) struct Mainstay {
     pub(crate) settings: Vec<(String, String)>,
 }
 
-/// Variables of the rate limits.
-const LIMITS: [&str; 5] = [
-    "MAINSTAY__LIMITS__ANONYMOUS",
-    "MAINSTAY__LIMITS__SIGNED_IN",
-    "MAINSTAY__LIMITS__SERVICES",
-    "MAINSTAY__LIMITS__AUTH",
-    "MAINSTAY__LIMITS__UPLOADS",
-];
-
 impl Mainstay {
     fn command(&self, log: &str) -> Result<(Command, PathBuf)> {
         fs::create_dir_all(&self.folder)?;
@@ -48,8 +39,6 @@ impl Mainstay {
             .env_clear()
             .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"))
             .env("DATABASE_URL", &self.database_url)
-            // On and counting, but never in the way of the load.
-            .envs(LIMITS.map(|name| (name, "1000000000/min")))
             .envs(self.settings.iter().cloned())
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)

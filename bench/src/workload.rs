@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{books, client, random::Random};
+use crate::seed::{self, POSTS_EACH};
+use crate::{books, client, products, random::Random};
 
 /// One kind of request, sent over and over with varying content.
 pub(crate) struct Workload {
@@ -16,9 +17,9 @@ pub(crate) struct Workload {
     /// Path and query, percent-encoded.
     pub(crate) path: fn(&mut Draw<'_>) -> String,
     /// A JSON body.
-    pub(crate) body: Option<fn(&mut Draw<'_>) -> String>,
+    pub(crate) body: Option<fn(&mut Draw<'_>) -> Value>,
     /// Headers beside `Host` and those that describe the body.
-    pub(crate) headers: fn(&Facts) -> Vec<(&'static str, String)>,
+    pub(crate) headers: fn(&mut Draw<'_>) -> Vec<(&'static str, String)>,
     pub(crate) expected_status: u16,
     /// How many different requests to prepare; they are sent in turn.
     pub(crate) variety: usize,
@@ -35,6 +36,20 @@ pub(crate) struct Facts {
     pub(crate) books: usize,
     /// A random sample of the ids that exist.
     pub(crate) book_ids: Vec<i64>,
+    pub(crate) products: usize,
+    /// The same of products.
+    pub(crate) product_ids: Vec<i64>,
+    pub(crate) users: usize,
+    /// Addresses of accounts that sign in.
+    pub(crate) emails: Vec<String>,
+    /// Access tokens of some of them.
+    pub(crate) tokens: Vec<String>,
+    /// An administrator's.
+    pub(crate) staff_token: String,
+    /// An API key under a limit that every call is counted for in the store, and never reaches.
+    pub(crate) counted_key: String,
+    /// An API key under a limit of one call an hour, which is used up.
+    pub(crate) blocked_key: String,
 }
 
 /// What a generator draws from.
@@ -47,7 +62,22 @@ pub(crate) struct Draw<'a> {
 pub(crate) const BARE: Workload = Workload { name: "bare GET", path: |_| "/".to_owned(), variety: 1, ..GET };
 
 /// Every workload on Mainstay, in the order of a round.
-pub(crate) const ALL: &[Workload] = &[BOOK_BY_ID, BOOK_LIST, BOOK_SEARCH];
+pub(crate) const ALL: &[Workload] = &[
+    BOOK_BY_ID,
+    BOOK_LIST,
+    BOOK_SEARCH,
+    HOT_PRODUCT,
+    PRODUCT_SEARCH,
+    PRODUCT_SEARCH_BELOW,
+    BROWSE,
+    LIMITED_ADMITTED,
+    LIMITED_REFUSED,
+    VERIFY_TOKEN,
+    POSTS_LIST,
+    USERS_WITH_POSTS,
+    FEED_POST,
+    LOGIN,
+];
 
 const BOOK_BY_ID: Workload = Workload {
     name: "book by id",
@@ -74,13 +104,173 @@ const BOOK_SEARCH: Workload = Workload {
     name: "book search",
     path: |draw| format!("/api/v1/books/search?q={}", draw.random.pick(&books::TOPICS)),
     check: |page, facts| {
-        let expected = facts.books / books::TOPICS.len();
-        let total = page["total"].as_u64().unwrap_or_default() as usize;
-        ensure!(
-            total.abs_diff(expected) <= expected / 10,
-            "a word found {total} books, about {expected} hold it"
-        );
+        about(&page["total"], facts.books / books::TOPICS.len())?;
         full_page(page)
+    },
+    ..GET
+};
+
+/// A thousand products in turn, each from the cache after the first time, as somebody who is signed in.
+const HOT_PRODUCT: Workload = Workload {
+    name: "product by id, hot",
+    path: |draw| {
+        let hot = &draw.facts.product_ids[..draw.facts.product_ids.len().min(1_000)];
+        format!("/api/v1/products/{}", draw.random.pick(hot))
+    },
+    headers: signed_in,
+    check: |product, _| {
+        ensure!(product["sku"].is_string(), "a product without a SKU");
+        Ok(())
+    },
+    ..GET
+};
+
+/// Pages and their sizes vary: more of them than are asked for within the minute that the cache keeps one.
+const PRODUCT_SEARCH: Workload = Workload {
+    name: "product search, uncached",
+    path: |draw| {
+        let word = draw.random.pick(&books::TOPICS);
+        let size = 18 + draw.random.below(5);
+        let pages = (draw.facts.products / books::TOPICS.len() / size).max(1);
+        format!("/api/v1/products?q={word}&page_size={size}&page={}", 1 + draw.random.below(pages))
+    },
+    check: |page, facts| {
+        about(&page["total"], facts.products / books::TOPICS.len())?;
+        ensure!(page["items"].as_array().is_some_and(|items| items.len() >= 18), "not a full page");
+        Ok(())
+    },
+    ..GET
+};
+
+/// The price is one that nothing reaches: it costs a look at each product that the word is in.
+const PRODUCT_SEARCH_BELOW: Workload = Workload {
+    name: "product search, price",
+    path: |draw| {
+        let word = *draw.random.pick(&books::TOPICS);
+        let above = products::PRICES_END + draw.random.below(900_000_000);
+        format!("/api/v1/products?q={word}&max_price={}.{:02}", above / 100, above % 100)
+    },
+    check: |page, facts| {
+        about(&page["total"], facts.products / books::TOPICS.len())?;
+        full_page(page)
+    },
+    ..GET
+};
+
+/// A category, of which about half passes the prices, the cheapest first.
+const BROWSE: Workload = Workload {
+    name: "browse category and price",
+    path: |draw| {
+        let (_, categories) = draw.random.pick(&products::DEPARTMENTS);
+        let category = *draw.random.pick(categories);
+        let from = draw.random.below(products::PRICES_END / 4);
+        let to = from + products::PRICES_END / 2;
+        let price = |cents: usize| format!("{}.{:02}", cents / 100, cents % 100);
+        format!(
+            "/api/v1/products?category={category}&min_price={}&max_price={}&sort=price",
+            price(from),
+            price(to)
+        )
+    },
+    check: |page, facts| {
+        about(&page["total"], facts.products / 48 / 2)?;
+        full_page(page)
+    },
+    // More than are asked for in one turn: none comes twice, so none is from the cache.
+    variety: 150_000,
+    ..GET
+};
+
+/// The cheapest of requests, under a limit without permits taken ahead: what counting costs.
+pub(crate) const LIMITED_ADMITTED: Workload = Workload {
+    name: "limited, admitted",
+    path: |_| "/api/v1/auth/verify".to_owned(),
+    headers: |draw| vec![("X-Api-Key", draw.facts.counted_key.clone())],
+    variety: 1,
+    ..GET
+};
+
+pub(crate) const LIMITED_REFUSED: Workload = Workload {
+    name: "limited, refused",
+    headers: |draw| vec![("X-Api-Key", draw.facts.blocked_key.clone())],
+    expected_status: 429,
+    check: |problem, _| {
+        ensure!(problem["code"] == "rate_limited", "refused with {}", problem["code"]);
+        Ok(())
+    },
+    ..LIMITED_ADMITTED
+};
+
+const VERIFY_TOKEN: Workload = Workload {
+    name: "verify token",
+    path: |_| "/api/v1/auth/verify".to_owned(),
+    headers: signed_in,
+    check: |answer, _| {
+        ensure!(answer["valid"] == true, "a good token is not valid");
+        Ok(())
+    },
+    ..GET
+};
+
+const POSTS_LIST: Workload = Workload {
+    name: "posts with authors",
+    path: |draw| format!("/api/v1/blog/posts?page={}", 1 + draw.random.below(100)),
+    check: |page, facts| {
+        let expected = facts.users * POSTS_EACH;
+        ensure!(page["total"] == expected, "total is {}, not {expected}", page["total"]);
+        ensure!(page["items"][0]["author"]["username"].is_string(), "a post without its author");
+        full_page(page)
+    },
+    ..GET
+};
+
+const USERS_WITH_POSTS: Workload = Workload {
+    name: "users with posts",
+    path: |draw| {
+        let pages = (draw.facts.users / 20).max(1);
+        format!("/api/v1/users?include=posts&page={}", 1 + draw.random.below(pages))
+    },
+    headers: |draw| vec![("Authorization", format!("Bearer {}", draw.facts.staff_token))],
+    check: |page, _| {
+        let posts =
+            page["items"].as_array().into_iter().flatten().filter(|user| user["post_count"] == POSTS_EACH);
+        ensure!(posts.count() >= 18, "users without their posts");
+        full_page(page)
+    },
+    ..GET
+};
+
+const FEED_POST: Workload = Workload {
+    name: "feed post",
+    method: "POST",
+    path: |_| "/api/v1/posts".to_owned(),
+    body: Some(|draw| {
+        let number = draw.random.below(1_000);
+        json!({
+            "name": format!("Reader {number}"),
+            "username": format!("reader{number}"),
+            "body": format!("What I read today, in short: {}.", draw.random.pick(&books::TOPICS)),
+        })
+    }),
+    expected_status: 201,
+    check: |answer, _| {
+        ensure!(answer["success"] == true, "not a success: {answer}");
+        Ok(())
+    },
+    ..GET
+};
+
+/// Each checks a password, which is meant to take time: four clients, as many as wait at once in practice.
+const LOGIN: Workload = Workload {
+    name: "login",
+    method: "POST",
+    path: |_| "/api/v1/auth/login".to_owned(),
+    body: Some(|draw| json!({"email": draw.random.pick(&draw.facts.emails), "password": seed::PASSWORD})),
+    variety: 500,
+    connections: Some(4),
+    check: |answer, _| {
+        ensure!(answer["access_token"].is_string(), "no token");
+        Ok(())
     },
     ..GET
 };
@@ -98,6 +288,17 @@ const GET: Workload = Workload {
     check: |_, _| Ok(()),
 };
 
+fn signed_in(draw: &mut Draw<'_>) -> Vec<(&'static str, String)> {
+    vec![("Authorization", format!("Bearer {}", draw.random.pick(&draw.facts.tokens)))]
+}
+
+/// Within a tenth.
+fn about(found: &Value, expected: usize) -> Result<()> {
+    let found = found.as_u64().and_then(|found| usize::try_from(found).ok()).unwrap_or_default();
+    ensure!(found.abs_diff(expected) <= expected.div_ceil(10), "{found} were found, not about {expected}");
+    Ok(())
+}
+
 fn full_page(page: &Value) -> Result<()> {
     let items = page["items"].as_array().map_or(0, Vec::len);
     ensure!(items == 20, "a first page of {items} items, not 20");
@@ -114,11 +315,11 @@ impl Workload {
     fn request(&self, target: SocketAddr, draw: &mut Draw<'_>) -> String {
         let path = (self.path)(draw);
         let mut request = format!("{} {path} HTTP/1.1\r\nHost: {target}\r\n", self.method);
-        for (name, value) in (self.headers)(draw.facts) {
+        for (name, value) in (self.headers)(draw) {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         if let Some(body) = self.body {
-            let body = body(draw);
+            let body = body(draw).to_string();
             request.push_str(&format!(
                 "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
@@ -161,7 +362,7 @@ mod tests {
     }
 
     fn facts() -> Facts {
-        Facts { books: 2_000, book_ids: vec![11, 22, 33] }
+        Facts { books: 2_000, book_ids: vec![11, 22, 33], ..Facts::default() }
     }
 
     #[test]
@@ -181,7 +382,7 @@ mod tests {
         let post = Workload {
             method: "POST",
             path: |_| "/api/v1/posts".to_owned(),
-            body: Some(|_| r#"{"name":"é"}"#.to_owned()),
+            body: Some(|_| json!({"name": "é"})),
             headers: |_| vec![("Authorization", "Bearer t".to_owned())],
             variety: 1,
             ..GET
