@@ -5,6 +5,7 @@
 //! commit, so that this node has it at once and every other within a second.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,9 +37,21 @@ const TREE: Namespace<(), CategoryTree> = Namespace::new("catalog.tree", 1)
     .stale(Duration::from_secs(60))
     .stale_if_error(Duration::from_secs(600));
 
-/// The catalog's part of the cache. Cheap to clone.
+/// The catalog's part of the cache. Cheap to clone: a router clones its state several times a request.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct Kept(Arc<Parts>);
+
+impl Deref for Kept {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// What [`Kept`] is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
     cache: Cache,
     /// Products, as they are sent.
     pub(crate) products: Cached<ProductId, WrittenResource>,
@@ -50,12 +63,12 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub(crate) fn new(cache: &Cache) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             products: cache.namespace(&PRODUCT),
             lists: cache.namespace(&LIST),
             tree: cache.namespace(&TREE),
             cache: cache.clone(),
-        }
+        }))
     }
 
     /// With the commit of `unit`, for a product that was added, changed or deleted: it may be in any list.
@@ -79,7 +92,7 @@ impl Kept {
 pub(crate) fn problem(error: LoadError<Problem>) -> Problem {
     match error {
         LoadError::Loader(problem) => Arc::unwrap_or_clone(problem),
-        LoadError::Panicked => Problem::internal("loading a value for the cache panicked"),
+        LoadError::Abandoned => Problem::internal("loading a value for the cache panicked or took too long"),
     }
 }
 

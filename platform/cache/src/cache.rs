@@ -100,16 +100,16 @@ pub enum LoadError<E> {
     /// The loader's own error, the same for everybody who waited for this load.
     #[error(transparent)]
     Loader(Arc<E>),
-    /// The loader panicked.
-    #[error("loading a value panicked")]
-    Panicked,
+    /// The loader panicked, or did not end within 20 s.
+    #[error("loading a value panicked or took too long")]
+    Abandoned,
 }
 
 impl<E> Clone for LoadError<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Loader(error) => Self::Loader(Arc::clone(error)),
-            Self::Panicked => Self::Panicked,
+            Self::Abandoned => Self::Abandoned,
         }
     }
 }
@@ -518,7 +518,7 @@ impl<K: Serialize + ?Sized, V: Value> Cached<K, V> {
         let trip = Trip { digest, space: Arc::clone(&self.space), old: None };
         core.loads.spawn(fly::<V, L, E, F, Fut>(Arc::clone(core), lead, trip, load));
         let end = flight.ended().await;
-        self.answer(end, spare.as_ref(), false).unwrap_or(Err(LoadError::Panicked))
+        self.answer(end, spare.as_ref(), false).unwrap_or(Err(LoadError::Abandoned))
     }
 
     /// `None`: that is no answer to this question.
@@ -549,7 +549,7 @@ impl<K: Serialize + ?Sized, V: Value> Cached<K, V> {
             }
             Some(End::Failed(error)) => LoadError::Loader(error.downcast::<E>().ok()?),
             Some(End::Left) => return None,
-            None => LoadError::Panicked,
+            None => LoadError::Abandoned,
         };
         // Meanwhile it may have been invalidated.
         if let Some(spare) = spare.filter(|spare| spare.is_valid(&self.core.slots))

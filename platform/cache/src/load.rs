@@ -9,6 +9,10 @@ use crate::flights::{End, Lead, Level};
 use crate::second::{self, LEASE, LONGEST_WAIT, Lease, Second, Stored};
 use crate::{Loaded, Value};
 
+/// A load that takes longer is given up: a source that hangs would keep the key, its lease and a connection for
+/// as long as it hangs. Above what a statement may take, below what a request may.
+const LONGEST_LOAD: Duration = Duration::from_secs(20);
+
 /// How long a value that could not be loaded anew is served before the next try, in milliseconds.
 const PAUSE_AFTER_ERROR_MS: i64 = 1000;
 /// And when another node is at it.
@@ -68,20 +72,24 @@ where
     let (began, timer) = (core.time.steady(), Instant::now());
     let holding = Holding { core: &core, lease };
     let loaded = tokio::select! {
-        loaded = load() => loaded,
+        loaded = tokio::time::timeout(core.time.patience(LONGEST_LOAD), load()) => loaded,
         never = holding.renew() => match never {},
     };
     let delta = core.time.steady() - began;
     let metrics = &trip.space.metrics;
     metrics.seconds.observe(timer.elapsed().as_secs_f64());
     let loaded: Loaded<V> = match loaded {
-        Ok(loaded) => loaded.into(),
-        Err(error) => {
+        Ok(Ok(loaded)) => loaded.into(),
+        failed => {
             metrics.errors.inc();
             if let Some(old) = &trip.old {
                 old.refresh_not_before(core.time.now() + PAUSE_AFTER_ERROR_MS);
             }
-            lead.end(End::Failed(Arc::new(error)));
+            match failed {
+                Ok(Err(error)) => lead.end(End::Failed(Arc::new(error))),
+                // Without an end, whoever waits takes what there was before or fails.
+                _ => drop(lead),
+            }
             return holding.give_back().await;
         }
     };
@@ -136,7 +144,8 @@ async fn store<V: Value>(
         value: encoded.clone().flatten(),
     };
     let bytes = second::write(core.log.name(), &stored);
-    let left = Duration::from_millis(u64::try_from(entry.times.error_until - core.time.now()).unwrap_or(0));
+    // No node takes it once it is no longer fresh: then it only takes room, which others may need.
+    let left = Duration::from_millis(u64::try_from(entry.times.expires - core.time.now()).unwrap_or(0));
     match bytes.filter(|_| !matches!(encoded, Some(None)) && core.log.can_judge(&core.time)) {
         Some(bytes) => second.store(name, lease, bytes, left).await,
         None => second.give_back(lease).await,

@@ -5,7 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
-use mainstay_cache::{Body, CacheSettings, LoadError, Loaded, Namespace, Source as ServedBy};
+use mainstay_cache::{
+    Body, Cache, CacheOptions, CacheSettings, LoadError, Loaded, Namespace, Source as ServedBy, Steady,
+};
+use mainstay_core::{OsRng, SystemClock};
+use mainstay_telemetry::Metrics;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -188,7 +192,7 @@ async fn a_panic_of_the_loader_harms_nobody(nodes: Nodes) {
         Ok::<_, SourceFailed>(None::<String>)
     };
     let error = things.get_or_load(&1, panics).await.unwrap_err();
-    assert!(matches!(error, LoadError::Panicked));
+    assert!(matches!(error, LoadError::Abandoned));
     assert_eq!(source.read(&things, 1).await, 0);
 }
 
@@ -373,4 +377,25 @@ async fn everything_can_be_cleared(nodes: Nodes) {
     assert_eq!(source.read(&one.things(), 1).await, 1);
     other.cache.catch_up().await;
     assert_eq!(source.read(&others, 1).await, 1);
+}
+
+/// Time is tokio's own here and jumps to the end of every wait.
+#[tokio::test(start_paused = true)]
+async fn a_load_that_hangs_is_given_up() {
+    let cache = Cache::new(CacheOptions {
+        settings: CacheSettings { enabled: true, l1_bytes: 1 << 20 },
+        clock: Arc::new(SystemClock),
+        steady: Steady::Processor,
+        rng: Arc::new(OsRng),
+        metrics: Metrics::new(),
+        key: [7; 32],
+        db: None,
+        redis: None,
+    });
+    let things = cache.unwrap().namespace(&THINGS);
+    let hangs = || std::future::pending::<Result<Option<String>, SourceFailed>>();
+    let error = things.get_or_load(&1, hangs).await.unwrap_err();
+    assert!(matches!(error, LoadError::Abandoned));
+    let loaded = things.get_or_load(&1, || async { Ok::<_, SourceFailed>(Some("there".to_owned())) }).await;
+    assert_eq!(loaded.unwrap().as_deref().map(String::as_str), Some("there"));
 }
