@@ -1,5 +1,6 @@
 //! Routes that cannot be added without an access rule.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -64,7 +65,8 @@ pub struct RouteInfo {
 
 /// A router that records every route with its access rule and its documentation.
 ///
-/// The rule is not only recorded: it is checked before the handler runs.
+/// The rule is not only recorded: it is checked before the handler runs, by the
+/// [`Stack`](crate::Stack), which serves no handler that it knows no rule for.
 pub struct ApiRouter<S = ()> {
     tag: Tag,
     /// Each path with its methods, put together at the very end: nested routers would cost every
@@ -129,8 +131,7 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
         let method: Method = method.to_uppercase().parse().expect("the document names methods");
         let shape = self.errors.as_ref().map(PlacedShape::shape);
         let value = openapi::complete(operation.clone(), self.tag, access, &method, problems, shape);
-        let limits = Arc::default();
-        self.methods.push((path.to_owned(), guarded(methods, access, self.tag, false, &limits)));
+        self.methods.push((path.to_owned(), methods));
         self.routes.push(RouteInfo {
             method: method.clone(),
             path: path.to_owned(),
@@ -141,7 +142,7 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
             by_cookie: false,
             group: RouteGroup::Default,
             cost: 1,
-            limits,
+            limits: Arc::default(),
         });
         self.operations.push(Operation { path: path.to_owned(), method, value });
         let schema = |(name, schema)| (name, serde_json::to_value(schema).expect("schemas serialize"));
@@ -303,6 +304,68 @@ pub(crate) struct Rule {
     pub(crate) limits: Arc<OnceLock<RouteLimits>>,
 }
 
+/// Every route's rule, by the template of its path: what [`Stack`](crate::Stack) guards routes by.
+///
+/// One look-up before the router is asked costs a request less than a layer of its own around each
+/// handler. Pages keep such a layer: of them only the path is recorded, and a method that a page does not
+/// take is refused before anybody is asked who they are.
+pub(crate) struct Rules(HashMap<String, Guard>);
+
+enum Guard {
+    /// The stack asks, by method.
+    Here(Vec<(Method, Rule)>),
+    /// The page asks itself.
+    OfItsOwn,
+}
+
+/// What is known of a request's route before it is asked.
+pub(crate) enum Ruled<'a> {
+    /// To be held to this.
+    By(&'a Rule),
+    /// Guarded further in, or there is no handler for this method: 405.
+    Elsewhere,
+    /// A handler that nobody guards. There is none, as long as routers come from [`ApiRouter`].
+    Unknown,
+}
+
+impl Rules {
+    pub(crate) fn of(routes: &[RouteInfo]) -> Self {
+        let mut rules = HashMap::<String, Guard>::new();
+        for route in routes {
+            let RouteInfo { method, path, access, area, by_cookie, limits, documented, .. } = route;
+            if !documented {
+                rules.insert(path.clone(), Guard::OfItsOwn);
+                continue;
+            }
+            let rule = Rule {
+                access: *access,
+                area: area.clone(),
+                by_cookie: *by_cookie,
+                limits: Arc::clone(limits),
+            };
+            match rules.entry(path.clone()).or_insert_with(|| Guard::Here(Vec::new())) {
+                Guard::Here(methods) => methods.push((method.clone(), rule)),
+                Guard::OfItsOwn => unreachable!("a path is a page's or the API's"),
+            }
+        }
+        Self(rules)
+    }
+
+    /// The rule for a method of the route with this template.
+    pub(crate) fn find(&self, path: &str, method: &Method) -> Ruled<'_> {
+        // HEAD is answered by GET's handler.
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        match self.0.get(path) {
+            Some(Guard::Here(methods)) => methods
+                .iter()
+                .find(|(of, _)| of == method)
+                .map_or(Ruled::Elsewhere, |(_, rule)| Ruled::By(rule)),
+            Some(Guard::OfItsOwn) => Ruled::Elsewhere,
+            None => Ruled::Unknown,
+        }
+    }
+}
+
 /// `route_layer`, so that a wrong method is 405 for everybody.
 fn guarded<S: Clone + Send + Sync + 'static>(
     methods: MethodRouter<S>,
@@ -329,7 +392,7 @@ async fn guard(rule: Arc<Rule>, mut request: Request, next: Next) -> Response {
 
 /// Who asks, whether they have calls left, whether they may: in this order, so that what is refused
 /// counts too.
-async fn enter(
+pub(crate) async fn enter(
     rule: &Rule,
     context: &RequestContext,
     method: &Method,

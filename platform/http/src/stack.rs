@@ -38,6 +38,7 @@ use crate::compress;
 use crate::context::Shared;
 use crate::limit::{self, StampSlot};
 use crate::respond::Links;
+use crate::router::{Ruled, Rules, enter};
 use crate::server::PeerAddr;
 use crate::shape::PlacedShape;
 use crate::{
@@ -104,6 +105,7 @@ struct Inner {
     limits: Option<RateLimits>,
     /// Routes that are not limited.
     unlimited: HashSet<String>,
+    rules: Rules,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -166,6 +168,7 @@ impl Stack {
         if let Some(limits) = &limits {
             limits.bind(&routes);
         }
+        let rules = Rules::of(&routes);
         let unlimited = routes.iter().filter(|route| route.group == RouteGroup::Unlimited);
         let unlimited = unlimited.map(|route| route.path.clone()).collect();
         let pages = routes.iter().filter(|route| route.by_cookie).map(|route| route.path.clone()).collect();
@@ -200,6 +203,7 @@ impl Stack {
             pages,
             limits,
             unlimited,
+            rules,
         }))
     }
 
@@ -285,14 +289,15 @@ async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> R
     let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0.ip());
     let address = peer.map(|peer| stack.proxies.client(peer, request.headers()));
     let (request_id, shared, stamp) = (asked.request_id.clone(), stack.shared.clone(), StampSlot::default());
-    request.extensions_mut().insert(RequestContext { request_id, address, shared, stamp: stamp.clone() });
+    let context = RequestContext { request_id, address, shared, stamp: stamp.clone() };
+    request.extensions_mut().insert(context.clone());
     // Just the id: a span's fields are written out for every request, whether a line is logged or not.
     let span = tracing::info_span!("request", id = %asked.request_id);
 
     let always_served = matches!(asked.uri.path(), "/healthz" | "/readyz" | "/metrics");
     let response = match stack.enter(always_served) {
         Some(_inside) => {
-            let response = handle(stack, request, next).instrument(span.clone()).await;
+            let response = handle(stack, &route, &context, request, next).instrument(span.clone()).await;
             stack.charge_stray(&route, address, &stamp, response).await
         }
         None => Problem::retry_later(&OVERLOADED, "Too many requests are in progress.", 1).into_response(),
@@ -308,8 +313,14 @@ async fn pass(State(stack): State<Stack>, mut request: Request, next: Next) -> R
     response
 }
 
-async fn handle(stack: &Inner, request: Request, next: Next) -> Response {
-    let guarded = AssertUnwindSafe(next.run(request)).catch_unwind();
+async fn handle(
+    stack: &Inner,
+    route: &Route,
+    context: &RequestContext,
+    request: Request,
+    next: Next,
+) -> Response {
+    let guarded = AssertUnwindSafe(admit(stack, route, context, request, next)).catch_unwind();
     match tokio::time::timeout(stack.timeout, guarded).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => INTERNAL
@@ -321,6 +332,36 @@ async fn handle(stack: &Inner, request: Request, next: Next) -> Response {
             Problem::retry_later(&TIMEOUT, detail, 1).into_response()
         }
     }
+}
+
+/// Holds the request to its route's rule, then has it carried out.
+async fn admit(
+    stack: &Inner,
+    route: &Route,
+    context: &RequestContext,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let ruled = match &route.0 {
+        Some(template) => stack.rules.find(template.as_str(), request.method()),
+        None => Ruled::Elsewhere,
+    };
+    match ruled {
+        Ruled::By(rule) => match enter(rule, context, request.method(), request.headers()).await {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+            }
+            Err(problem) => return problem.into_response(),
+        },
+        Ruled::Elsewhere => {}
+        Ruled::Unknown => {
+            return INTERNAL
+                .because("The request could not be carried out.")
+                .caused_by(format!("{} has no access rule", route.as_str()))
+                .into_response();
+        }
+    }
+    next.run(request).await
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
