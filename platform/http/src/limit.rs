@@ -160,9 +160,14 @@ impl RateLimits {
         for route in routes.iter().filter(|route| route.group != RouteGroup::Unlimited) {
             let plan = |group| self.plan(route, group);
             let changing = plan(route.group);
-            // Looking at a page guesses at nothing.
-            let reading = if route.documented { plan(route.group) } else { plan(RouteGroup::Default) };
-            let bound = RouteLimits { limits: self.clone(), cost: route.cost, reading, changing };
+            // Looking at a page guesses at nothing, and sends nothing.
+            let (reading, reading_cost) = if route.documented {
+                (plan(route.group), route.cost)
+            } else {
+                (plan(RouteGroup::Default), 1)
+            };
+            let costs = Costs { reading: reading_cost, changing: route.cost };
+            let bound = RouteLimits { limits: self.clone(), costs, reading, changing };
             // Set once: a router stands behind one stack.
             let _is_first = route.limits.set(bound);
         }
@@ -248,17 +253,24 @@ struct Plan {
     services: Box<[Applied]>,
 }
 
+/// What a call counts as.
+#[derive(Clone, Copy, Debug)]
+struct Costs {
+    reading: u32,
+    changing: u32,
+}
+
 /// The limits of one route.
 pub(crate) struct RouteLimits {
     limits: RateLimits,
-    cost: u32,
+    costs: Costs,
     reading: Plan,
     changing: Plan,
 }
 
 impl fmt::Debug for RouteLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RouteLimits").field("cost", &self.cost).finish_non_exhaustive()
+        f.debug_struct("RouteLimits").field("costs", &self.costs).finish_non_exhaustive()
     }
 }
 
@@ -275,7 +287,10 @@ impl RouteLimits {
         stamp: &StampSlot,
     ) -> Result<(), Problem> {
         let (limits, inner) = (&self.limits, &*self.limits.0);
-        let plan = if matches!(*method, Method::GET | Method::HEAD) { &self.reading } else { &self.changing };
+        let (plan, cost) = match *method {
+            Method::GET | Method::HEAD => (&self.reading, self.costs.reading),
+            _ => (&self.changing, self.costs.changing),
+        };
         let (base, further) = match principal {
             None => (inner.anonymous.as_ref(), &plan.anonymous),
             Some(Principal::Service(_)) => (inner.services.as_ref(), &plan.services),
@@ -292,16 +307,18 @@ impl RouteLimits {
         if further.is_empty() {
             let Some(rate) = base else { return Ok(()) };
             let key = Key::new(rate.policy(), Identity::of(CountBy::Caller, address, principal).as_bytes());
-            return limits.charge_one(rate, &key, self.cost, stamp).await;
+            return limits.charge_one(rate, &key, cost, stamp).await;
         }
         let base = base.map(|rate| (rate, CountBy::Caller));
-        let keys: Vec<Key> = further
-            .iter()
-            .map(|applied| (&applied.rate, applied.by))
-            .chain(base)
-            .map(|(rate, by)| Key::new(rate.policy(), Identity::of(by, address, principal).as_bytes()))
-            .collect();
-        let charge = |key| Charge { key, cost: self.cost.min(key.policy().capacity()) };
+        let mut keys: Vec<Key> = Vec::with_capacity(further.len() + 1);
+        for (rate, by) in further.iter().map(|applied| (&applied.rate, applied.by)).chain(base) {
+            let key = Key::new(rate.policy(), Identity::of(by, address, principal).as_bytes());
+            // A policy of the route may be the caller's own too: one call counts once.
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        let charge = |key| Charge { key, cost: cost.min(key.policy().capacity()) };
         let charges: Vec<Charge<'_>> = keys.iter().map(charge).collect();
         let verdict = inner.limiter.check_all(&charges).await;
         let refused = verdict
@@ -332,8 +349,12 @@ impl Identity {
     fn of(by: CountBy, address: Option<IpAddr>, principal: Option<&Principal>) -> Self {
         match (by, principal) {
             (CountBy::Caller, Some(Principal::User(user))) => match &user.via {
-                Via::ApiKey { id, .. } => Self::new(b'k', id.as_bytes()),
-                Via::Session(_) => Self::new(b'u', user.user_id.uuid().as_bytes()),
+                // With a limit of its own a key is counted by itself; any other as its owner, or
+                // whoever makes keys would multiply their limit.
+                Via::ApiKey { id, limit: Some(_), .. } => Self::new(b'k', id.as_bytes()),
+                Via::ApiKey { limit: None, .. } | Via::Session(_) => {
+                    Self::new(b'u', user.user_id.uuid().as_bytes())
+                }
             },
             (CountBy::Caller, Some(Principal::Service(id))) => Self::new(b's', id.uuid().as_bytes()),
             (CountBy::Caller, None) | (CountBy::Address, _) => {
@@ -471,10 +492,14 @@ mod tests {
         let user = |via| {
             Principal::User(SignedIn { user_id: UserId::from(id), roles: Roles::of(&[]), via, ends_at: None })
         };
-        let key = user(Via::ApiKey { id, scopes: Scopes::all(), limit: None });
+        let key = |limit: Option<&str>| {
+            user(Via::ApiKey { id, scopes: Scopes::all(), limit: limit.map(Arc::from) })
+        };
+        let (key, plain_key) = (key(Some("partner")), key(None));
         let (ann, service) = (user(Via::Session(id)), Principal::Service(ServiceId::from(id)));
         let all = [&key, &ann, &service].map(|principal| of(CountBy::Caller, "192.0.2.1", Some(principal)));
         assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+        assert_eq!(of(CountBy::Caller, "192.0.2.1", Some(&plain_key)), all[1], "a key is its owner");
         assert_eq!(of(CountBy::Address, "192.0.2.1", Some(&ann)), nobody("192.0.2.1"));
         let elsewhere = user(Via::Session(Uuid::from_u128(8)));
         assert_eq!(

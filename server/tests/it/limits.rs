@@ -100,7 +100,7 @@ async fn errors_of_every_kind_say_what_is_left_too() {
 }
 
 #[tokio::test]
-async fn callers_count_by_address_user_key_and_service_each_for_itself() {
+async fn callers_count_by_address_user_and_service_each_for_itself() {
     let app = boot(default_limits()).await;
     let (one, two) = (app.admin().await, app.user().await);
     let books = async |caller: &Client| caller.get(BOOKS).await.header("ratelimit").to_owned();
@@ -113,8 +113,9 @@ async fn callers_count_by_address_user_key_and_service_each_for_itself() {
     let made = one.post("/api/v1/auth/api-keys", json!({"name": "robot"})).await;
     assert_eq!(made.header("ratelimit"), r#""default";r=997;t=60"#);
     let robot = app.with_token(made.json["key"].as_str().expect("a key"));
-    assert_eq!(books(&robot).await, r#""default";r=999;t=60"#);
-    assert_eq!(books(&one).await, r#""default";r=996;t=60"#);
+    // A key is its owner.
+    assert_eq!(books(&robot).await, r#""default";r=996;t=60"#);
+    assert_eq!(books(&one).await, r#""default";r=995;t=60"#);
 
     let service = one.post("/api/v1/auth/services", json!({"name": "gateway"})).await;
     let secret = ["client_id", "client_secret"].map(|name| service.json[name].as_str().expect("it is shown"));
@@ -328,6 +329,37 @@ async fn an_administrator_gives_a_key_a_limit_of_its_own() {
     assert_eq!(robot.get(BOOKS).await.header("x-ratelimit-limit"), "1000");
     let nobodys = "/api/v1/auth/api-keys/018f0000-0000-7000-8000-000000000000/limit";
     assert_eq!(admin.delete(nobodys, &[]).await.code(), "api_key_not_found");
+}
+
+#[tokio::test]
+async fn keys_do_not_multiply_the_limit_of_whoever_makes_them() {
+    let app = boot_with(&[("limits.signed_in", "5/min")]).await;
+    let owner = app.user().await;
+    let mut robots = Vec::new();
+    for name in ["one", "two"] {
+        let made = owner.post("/api/v1/auth/api-keys", json!({"name": name})).await;
+        robots.push(app.with_token(made.json["key"].as_str().expect("a key")));
+    }
+    let mut answers = Vec::new();
+    for caller in robots.iter().chain([&owner]).cycle().take(6) {
+        answers.push(caller.get(BOOKS).await.status.as_u16());
+    }
+    // Two of the five went into making the keys.
+    assert_eq!(answers, [200, 200, 200, 429, 429, 429]);
+}
+
+#[tokio::test]
+async fn a_policy_of_the_route_and_of_the_key_counts_a_call_once() {
+    let policy =
+        [("limits.policies.search.limit", "2/min"), ("limits.policies.search.routes", "search_books")];
+    let app = boot_with(&policy).await;
+    let (admin, owner) = (app.admin().await, app.user().await);
+    let made = owner.post("/api/v1/auth/api-keys", json!({"name": "robot"})).await;
+    let robot = app.with_token(made.json["key"].as_str().expect("a key"));
+    let path = format!("/api/v1/auth/api-keys/{}/limit", made.json["id"].as_str().expect("an id"));
+    assert_eq!(admin.put(&path, &[], json!({"policy": "search"})).await.status, 200);
+    let search = format!("{BOOKS}/search?q=a");
+    assert_eq!(times(3, async || robot.get(&search).await).await, [200, 200, 429]);
 }
 
 #[tokio::test]

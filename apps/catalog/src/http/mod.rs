@@ -31,6 +31,8 @@ pub(crate) fn routes(products: Products, categories: Categories) -> ApiRouter {
         .route(routes!(products::list_products), Access::Public, &[])
         .route(routes!(products::create_product), Access::Staff, &[&SKU_TAKEN])
         .route(routes!(export::export_products), Access::Public, &[])
+        // All products at once.
+        .at_cost(10)
         .route(routes!(products::get_product), Access::Public, &[&PRODUCT_NOT_FOUND])
         .route(routes!(products::replace_product), Access::Staff, &[&PRODUCT_NOT_FOUND, &SKU_TAKEN])
         .route(routes!(products::update_product), Access::Staff, &[&PRODUCT_NOT_FOUND, &SKU_TAKEN])

@@ -27,24 +27,22 @@ pub(super) fn routes(router: ApiRouter<Tenancy>) -> ApiRouter<Tenancy> {
     const MAKE: [&ProblemKind; 2] = [&ALREADY_MEMBER, &INVITATION_PENDING];
     const REVOKE: [&ProblemKind; 2] = [&INVITATION_NOT_FOUND, &INVITATION_DECIDED];
     const RESEND: [&ProblemKind; 3] = [&INVITATION_NOT_FOUND, &INVITATION_DECIDED, &INVITATION_PENDING];
-    /// What a call counts that sends a mail to whomever one names.
-    const A_MAIL: u32 = 10;
     let organization =
         |others: &[&'static ProblemKind]| [&[&FORBIDDEN, &ORGANIZATION_NOT_FOUND], others].concat();
     let website = |others: &[&'static ProblemKind]| [&[&FORBIDDEN, &WEBSITE_NOT_FOUND], others].concat();
     router
         .route(routes!(list_invitations), Access::SignedIn, &organization(&[]))
         .route(routes!(create_invitation), Access::SignedIn, &organization(&MAKE))
-        .at_cost(A_MAIL)
+        .at_cost(super::A_MAIL)
         .route(routes!(revoke_invitation), Access::SignedIn, &organization(&REVOKE))
         .route(routes!(resend_invitation), Access::SignedIn, &organization(&RESEND))
-        .at_cost(A_MAIL)
+        .at_cost(super::A_MAIL)
         .route(routes!(list_website_invitations), Access::SignedIn, &website(&[]))
         .route(routes!(create_website_invitation), Access::SignedIn, &website(&MAKE))
-        .at_cost(A_MAIL)
+        .at_cost(super::A_MAIL)
         .route(routes!(revoke_website_invitation), Access::SignedIn, &website(&REVOKE))
         .route(routes!(resend_website_invitation), Access::SignedIn, &website(&RESEND))
-        .at_cost(A_MAIL)
+        .at_cost(super::A_MAIL)
         .route(
             routes!(accept_invitation),
             Access::SignedIn,

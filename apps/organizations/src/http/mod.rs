@@ -25,6 +25,9 @@ pub(crate) const TAG: Tag = Tag {
     about: "Organizations, their websites, who belongs to them and who is invited.",
 };
 
+/// What a call counts that sends a mail to whomever one names, by API and by page.
+pub(crate) const A_MAIL: u32 = 10;
+
 pub(crate) fn routes() -> ApiRouter<Tenancy> {
     let router = organizations::routes(ApiRouter::new(TAG));
     let router = members::routes(router);

@@ -18,7 +18,7 @@ use crate::domain::InvitationId;
 use crate::domain::invitation::{Invitation, InvitationStatus, NewInvitation};
 use crate::domain::role::MemberRole;
 use crate::error::OrganizationError;
-use crate::http::{Within, who};
+use crate::http::{A_MAIL, Within, who};
 use crate::service::{Deed, MadeInvitation, Tenancy};
 
 pub(super) fn routes<R: Room>(router: ApiRouter<Pages>) -> ApiRouter<Pages> {
@@ -30,8 +30,10 @@ pub(super) fn routes<R: Room>(router: ApiRouter<Pages>) -> ApiRouter<Pages> {
     };
     router
         .console_page(paths.invitations, get(list::<R>).post(invite::<R>), Access::Session)
+        .at_cost(A_MAIL)
         .console_page(paths.invitation, get(show::<R>), Access::Session)
         .console_page(paths.resend, to_invitation().post(resend::<R>), Access::Session)
+        .at_cost(A_MAIL)
         .console_page(paths.revoke, to_invitation().post(revoke::<R>), Access::Session)
 }
 
