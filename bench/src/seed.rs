@@ -38,6 +38,9 @@ const SIGNED_IN: usize = 100;
 /// Requests at once while seeding: enough for commits to share a flush of the disk.
 const AT_ONCE: usize = 16;
 
+/// Tenths of a second that a request is tried for while the server is too busy for it.
+const PATIENCE: u32 = 300;
+
 /// Pages of a hundred whose ids are asked for.
 const SAMPLED_PAGES: usize = 50;
 
@@ -162,7 +165,16 @@ fn call(
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let (status, answer) = client::send(target, &request).with_context(|| format!("{method} {path}"))?;
+    let send = || client::send(target, &request).with_context(|| format!("{method} {path}"));
+    let (mut status, mut answer) = send()?;
+    // Passwords are checked a few at a time, and who would wait too long is told to come again.
+    for _ in 0..PATIENCE {
+        if status != 503 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        (status, answer) = send()?;
+    }
     ensure!(status == expected, "{method} {path} answered {status}: {}", client::excerpt(&answer));
     serde_json::from_slice(&answer).with_context(|| format!("{method} {path} answered no JSON"))
 }
