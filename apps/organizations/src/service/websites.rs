@@ -81,7 +81,7 @@ impl Tenancy {
         shared_only: bool,
         paging: &Paging<WebsiteOrder>,
     ) -> Result<Page<Standing<Website>>, OrganizationError> {
-        let (own, connection) = (OwnAccess::of(who.asker.user_id), self.db.read(&who.actor));
+        let (own, connection) = (OwnAccess::of(who.asker.user_id), self.db.primary());
         let page = if shared_only {
             websites::list_shared(connection, own, paging).await?
         } else {
