@@ -88,6 +88,7 @@ struct Content {
     organizations: Rows,
     pager: Pager,
     shared: Rows,
+    has_more_shared: bool,
     new: Form,
 }
 
@@ -104,6 +105,7 @@ async fn page(tenancy: &Tenancy, visit: &Visit, new: Form, status: StatusCode) -
     let content = Content {
         pager: Pager::of(ORGANIZATIONS, &organizations),
         organizations: Rows::of(organizations.items),
+        has_more_shared: shared.has_next,
         shared: Rows::of(shared.items),
         new,
     };

@@ -346,3 +346,21 @@ async fn ids_that_lead_nowhere_are_not_found() {
     let forged = browser.request(Method::POST, &format!("{place}/leave"), &[], String::new()).await;
     assert_eq!(forged.status, 403, "not from a page of ours");
 }
+
+#[tokio::test]
+async fn of_many_shared_websites_the_list_says_that_there_are_more() {
+    let app = boot().await;
+    let [ada, guest] = people(&app).await;
+    let place = organization(&ada, "Harbor Works").await;
+    let mut browser = sign_in(&app, &guest.email).await;
+    for number in 0..51 {
+        let list = if number < 50 { None } else { Some(text(&mut browser, "/console/organizations").await) };
+        assert!(
+            list.is_none_or(|list| list.contains("Websites shared") && !list.contains("These are not all"))
+        );
+        let site = website(&ada, &place, &format!("https://site-{number}.example/")).await;
+        join(&ada, &site, &guest, "user").await;
+    }
+    let list = text(&mut browser, "/console/organizations").await;
+    assert!(list.contains("These are not all. <a href=\"/console/websites\">"), "{list}");
+}
