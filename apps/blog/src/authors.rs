@@ -23,7 +23,12 @@ struct Written {
 
 #[async_trait]
 impl Authors for Written {
-    async fn written_by(&self, actor: &Actor, ids: &[UserId]) -> Result<HashMap<UserId, Authored>, DbErr> {
-        repo::written_by(self.db.read(actor), ids).await
+    async fn written_by(
+        &self,
+        actor: &Actor,
+        ids: &[UserId],
+        drafts: bool,
+    ) -> Result<HashMap<UserId, Authored>, DbErr> {
+        repo::written_by(self.db.read(actor), ids, drafts).await
     }
 }

@@ -39,7 +39,7 @@ pub struct EmbeddedPost {
 /// What one person wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authored {
-    /// How many posts there are, drafts included.
+    /// How many posts there are, drafts included if they were asked for.
     pub post_count: u64,
     /// The newest of them, at most [`MOST_EMBEDDED_POSTS`], the newest first.
     pub posts: Vec<EmbeddedPost>,
@@ -48,12 +48,18 @@ pub struct Authored {
 /// The posts of people. Implemented by the app that keeps them.
 #[async_trait]
 pub trait Authors: Send + Sync {
-    /// What each of these people wrote, for staff: drafts are among it. Who wrote nothing may be
-    /// absent. The number of queries does not depend on the number of people.
+    /// What each of these people wrote. With `drafts` it is what staff see; without, neither the posts nor
+    /// their number tell of any. Who wrote nothing may be absent. The number of queries does not depend on
+    /// the number of people.
     ///
     /// # Errors
     /// The database's.
-    async fn written_by(&self, actor: &Actor, ids: &[UserId]) -> Result<HashMap<UserId, Authored>, DbErr>;
+    async fn written_by(
+        &self,
+        actor: &Actor,
+        ids: &[UserId],
+        drafts: bool,
+    ) -> Result<HashMap<UserId, Authored>, DbErr>;
 }
 
 /// Where apps find the [`Authors`]. Cheap to clone. Filled while the apps are made, read after that, so
@@ -72,9 +78,14 @@ impl AuthorsSlot {
 /// With no app that keeps posts, nobody wrote any.
 #[async_trait]
 impl Authors for AuthorsSlot {
-    async fn written_by(&self, actor: &Actor, ids: &[UserId]) -> Result<HashMap<UserId, Authored>, DbErr> {
+    async fn written_by(
+        &self,
+        actor: &Actor,
+        ids: &[UserId],
+        drafts: bool,
+    ) -> Result<HashMap<UserId, Authored>, DbErr> {
         match self.0.get() {
-            Some(authors) if !ids.is_empty() => authors.written_by(actor, ids).await,
+            Some(authors) if !ids.is_empty() => authors.written_by(actor, ids, drafts).await,
             _ => Ok(HashMap::new()),
         }
     }

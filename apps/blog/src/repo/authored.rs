@@ -12,16 +12,17 @@ use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, Order};
 
 use crate::entity::{Column, Entity, read_tags};
 
-/// What each of `people` wrote, drafts included.
+/// What each of `people` wrote, with or without drafts.
 ///
 /// The inner query numbers each person's posts by the index over (author, date, id) alone; only those
 /// that are shown are then read.
 pub(crate) async fn written_by(
     connection: &impl ConnectionTrait,
     people: &[UserId],
+    drafts: bool,
 ) -> Result<HashMap<UserId, Authored>, DbErr> {
     let mut authored: HashMap<UserId, Authored> = HashMap::new();
-    for row in connection.query_all(&newest_of_each(people)).await? {
+    for row in connection.query_all(&newest_of_each(people, drafts)).await? {
         let author: Uuid = row.try_get_by_index(0)?;
         let published_at: Option<i64> = row.try_get_by_index(4)?;
         let post = EmbeddedPost {
@@ -42,7 +43,7 @@ pub(crate) async fn written_by(
 }
 
 /// The newest posts of each of `people`, each row with the number of all of its author's.
-pub(super) fn newest_of_each(people: &[UserId]) -> SelectStatement {
+pub(super) fn newest_of_each(people: &[UserId], drafts: bool) -> SelectStatement {
     let [numbered, shown, place, all] = ["numbered", "shown", "place", "all_posts"].map(Alias::new);
     let of_author = || WindowStatement::partition_by(Column::AuthorId);
     let mut newest_first = of_author();
@@ -53,6 +54,7 @@ pub(super) fn newest_of_each(people: &[UserId]) -> SelectStatement {
         .expr_window_as(Func::count(Expr::col(Asterisk)), of_author(), all.clone())
         .from(Entity)
         .and_where(Column::AuthorId.is_in(people.iter().map(|id| id.uuid())))
+        .and_where_option((!drafts).then(|| Column::Published.eq(true)))
         .take();
     let inner = Query::select()
         .columns([Alias::new("id"), all.clone()])

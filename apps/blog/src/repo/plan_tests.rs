@@ -111,9 +111,11 @@ async fn words_and_tags_are_found_by_their_index() {
 #[tokio::test]
 async fn people_are_found_with_their_posts_by_index() {
     let blog = blog().await;
-    let plan = blog.plan(&newest_of_each(&blog.people[..2])).await;
-    assert!(plan.contains("blog_posts_author_id_dated_at_id_idx"), "{plan}");
-    let written = written_by(blog.db.primary(), &blog.people[..20]).await.unwrap();
+    for drafts in [true, false] {
+        let plan = blog.plan(&newest_of_each(&blog.people[..2], drafts)).await;
+        assert!(plan.contains("blog_posts_author_id_dated_at_id_idx"), "{plan}");
+    }
+    let written = written_by(blog.db.primary(), &blog.people[..20], true).await.unwrap();
     assert_eq!(written.len(), 20);
     assert!(written.values().all(|theirs| theirs.post_count == 20 && theirs.posts.len() == 20));
 }

@@ -114,12 +114,37 @@ async fn of_somebody_who_wrote_much_the_newest_are_embedded_and_all_are_counted(
     let app = boot().await;
     let most = usize::from(MOST_EMBEDDED_POSTS);
     let much = populate(&app, 1, most + 3).await[0];
-    let written = mainstay_blog::authors(app.db().clone()).written_by(&ACTOR, &[much]).await.unwrap();
+    let written = mainstay_blog::authors(app.db().clone()).written_by(&ACTOR, &[much], true).await.unwrap();
     let theirs = &written[&much];
     assert_eq!((theirs.post_count, theirs.posts.len()), (most as u64 + 3, most));
     assert!(theirs.posts.is_sorted_by(|a, b| (a.published_at.unwrap_or(a.created_at), a.id)
         > (b.published_at.unwrap_or(b.created_at), b.id)));
     assert_eq!(theirs.posts[0].title, format!("Post {} of 0", most + 2));
+}
+
+#[tokio::test]
+async fn a_key_that_was_not_made_for_the_blog_is_told_of_no_draft() {
+    let app = boot().await;
+    let (ada, staff) = (who(app.user().await).await, app.staff().await);
+    publish(&ada, "In the open").await;
+    draft(&ada, "Hidden matter").await;
+    let one = format!("/api/v1/users/{}?include=posts", ada.id);
+    let all = format!("/api/v1/users?include=posts&q={}", ada.username);
+    for (scopes, count) in [
+        (json!(["identity:read"]), 1),
+        (json!(["identity:read", "blog:read"]), 2),
+        (json!(["read"]), 2),
+        (json!(["*"]), 2),
+    ] {
+        let key = staff.post("/api/v1/auth/api-keys", json!({"name": "robot", "scopes": scopes})).await;
+        let key = app.with_token(key.json["key"].as_str().unwrap());
+        let (one, all) = (key.get(&one).await.json, key.get(&all).await.json["items"][0].clone());
+        for person in [one, all] {
+            let titles = person["posts"].as_array().unwrap().len();
+            assert_eq!((&person["post_count"], titles), (&json!(count), count), "{scopes}: {person}");
+            assert_eq!(person.to_string().contains("idden"), count == 2, "{scopes}: {person}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use mainstay_app::{Authored, EmbeddedPost};
 use mainstay_auth::{Access, Caller, Role, Roles};
@@ -66,7 +66,8 @@ impl Text for Include {
 pub(crate) struct PersonView {
     #[serde(flatten)]
     user: UserView,
-    /// With `include=posts`: how many blog posts there are, drafts included.
+    /// With `include=posts`: how many blog posts there are, drafts included. A key without a scope for the
+    /// blog is told of published posts alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     post_count: Option<u64>,
@@ -83,6 +84,12 @@ impl PersonView {
         let (post_count, posts) = theirs.map(|Authored { post_count, posts }| (post_count, posts)).unzip();
         Self { user, post_count, posts }
     }
+}
+
+/// Staff see everybody's drafts, but a key shows them only to whom it lets into the blog.
+fn may_see_drafts(caller: &Caller) -> bool {
+    let scopes = caller.user().and_then(|user| user.scopes());
+    scopes.is_none_or(|scopes| scopes.allow("blog", &Method::GET))
 }
 
 mainstay_core::input! {
@@ -118,7 +125,7 @@ async fn list_users(
         None => None,
         Some(Include::Posts) => {
             let ids: Vec<_> = page.items.iter().map(|user| user.id).collect();
-            Some(accounts.written_by(&actor, &ids).await?)
+            Some(accounts.written_by(&actor, &ids, may_see_drafts(&caller)).await?)
         }
     };
     Ok(Listing { page: page.map(|user| PersonView::of(user, authored.as_mut())), cache: None })
@@ -157,7 +164,7 @@ async fn get_user(
         }
         // Posts come and go without the account's version.
         Some(Include::Posts) => {
-            let mut authored = accounts.written_by(&actor, &[id]).await?;
+            let mut authored = accounts.written_by(&actor, &[id], may_see_drafts(&caller)).await?;
             Ok(Json(PersonView::of(user, Some(&mut authored))).into_response())
         }
     }

@@ -39,13 +39,14 @@ impl Accounts {
         repo::find_user(self.db.read(actor), id).await?.ok_or(AccountError::NotFound)
     }
 
-    /// What each of these people wrote, drafts included. A fixed number of queries, however many.
+    /// What each of these people wrote, with or without drafts. A fixed number of queries, however many.
     pub(crate) async fn written_by(
         &self,
         actor: &Actor,
         ids: &[UserId],
+        drafts: bool,
     ) -> Result<HashMap<UserId, Authored>, AccountError> {
-        Ok(self.authors.written_by(actor, ids).await?)
+        Ok(self.authors.written_by(actor, ids, drafts).await?)
     }
 
     /// Changes an account's roles or switches it on or off.
