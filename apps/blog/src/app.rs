@@ -1,5 +1,7 @@
 //! The blog as a part of a backend.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use mainstay_app::{App, Platform};
@@ -8,6 +10,7 @@ use mainstay_db::Migration;
 use mainstay_http::ApiRouter;
 
 use crate::authors::authors;
+use crate::hook::Hook;
 use crate::service::Blogging;
 use crate::{demo, error, http, migrations};
 
@@ -22,6 +25,7 @@ impl Blog {
     #[must_use]
     pub fn new(platform: &Platform) -> Self {
         platform.authors.fill(authors(platform.db.clone()));
+        platform.account_hooks.add(Arc::new(Hook));
         Self { blogging: Blogging::new(platform) }
     }
 

@@ -7,6 +7,7 @@ pub mod domain;
 mod entity;
 mod error;
 pub mod events;
+mod hook;
 mod http;
 pub mod migrations;
 mod repo;

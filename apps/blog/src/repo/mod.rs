@@ -26,7 +26,7 @@ use crate::service::Viewer;
 
 pub(crate) use authored::written_by;
 pub(crate) use tags::{TagCount, list_tags};
-pub(crate) use write::{Totals, delete, insert, taken_slugs, update};
+pub(crate) use write::{Totals, count_up_all_of, delete, insert, taken_slugs, update};
 
 /// The posts that `viewer` may know of.
 fn visible(viewer: &Viewer) -> Condition {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use mainstay_core::Actor;
+use mainstay_core::{Actor, UserId};
 use mainstay_db::{Db, PointQuery, WriteUnit, unique_violation};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, OnConflict, Query};
@@ -123,6 +123,13 @@ pub(crate) async fn delete(unit: &WriteUnit, post: &Post) -> Result<bool, DbErr>
 
 fn in_state(post: &Post) -> Condition {
     Condition::all().add(Column::Id.eq(post.id.number())).add(Column::Version.eq(post.version))
+}
+
+/// Counts up the version of everything that somebody wrote.
+pub(crate) async fn count_up_all_of(unit: &WriteUnit, author: UserId) -> Result<(), DbErr> {
+    let next = Expr::col(Column::Version).add(1_i64);
+    let theirs = Column::AuthorId.eq(author.uuid());
+    Entity::update_many().col_expr(Column::Version, next).filter(theirs).exec(unit).await.map(drop)
 }
 
 async fn add_words(unit: &WriteUnit, id: PostId, post: &Post) -> Result<(), DbErr> {

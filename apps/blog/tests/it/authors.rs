@@ -153,12 +153,20 @@ async fn what_somebody_wrote_stays_under_deleted_user() {
     let (ada, admin) = (who(app.user().await).await, app.admin().await);
     assert_eq!(ada.patch("/api/v1/auth/me", &[], json!({"name": "Ada Lovelace"})).await.status, 200);
     let (public, secret) = (publish(&ada, "Kept").await, draft(&ada, "Draft").await);
+    let others = publish(&admin, "Another's").await;
+    let cached = app.anonymous().get(&public).await;
+    assert_eq!(cached.json["author"]["name"], "Ada Lovelace");
+    let cached = cached.header("etag").to_owned();
     assert_eq!(admin.delete(&format!("/api/v1/users/{}", ada.id), &[]).await.status, 204);
 
     let deleted = json!({"id": ada.id, "username": "deleted user", "name": Value::Null});
     let post = app.anonymous().get(&public).await;
     assert_eq!((post.status.as_u16(), &post.json["author"]), (200, &deleted));
-    let list = app.anonymous().get(POSTS).await;
+    // A cache that kept the name is told to let it go.
+    let asked_again = app.anonymous().get_with(&public, &[("if-none-match", &cached)]).await;
+    assert_eq!((asked_again.status.as_u16(), &asked_again.json["author"]), (200, &deleted));
+    assert_eq!(app.anonymous().get(&others).await.header("etag"), "\"1\"");
+    let list = app.anonymous().get(&format!("{POSTS}?author_id={}", ada.id)).await;
     assert_eq!((&list.json["total"], &list.json["items"][0]["author"]), (&json!(1), &deleted));
     assert!(!list.text().contains("Lovelace") && !list.text().contains(&ada.username));
     assert_eq!(app.anonymous().get(&secret).await.status, 404);
