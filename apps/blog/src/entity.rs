@@ -65,7 +65,7 @@ pub(crate) mod words {
     pub(crate) struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
         pub(crate) post_id: i64,
-        pub(crate) words: String,
+        pub(crate) post_words: String,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -4,8 +4,10 @@
 //! published ones, has one of its own; so has a person's posts. The long texts come last in the row, where
 //! SQLite does not read them for the columns before.
 
-use mainstay_db::{Dialect, Migration, Steps};
+use mainstay_db::{Migration, Steps};
 use sea_orm::sea_query::{Alias, ColumnDef, ForeignKey, ForeignKeyAction, Index, Table};
+
+use crate::repo::WORDS;
 
 pub(super) const MIGRATION: Migration =
     Migration { app: "blog", version: 20_261_128_091_000, name: "posts", up, down };
@@ -72,12 +74,10 @@ fn up(steps: &mut Steps) {
         Table::create()
             .table(Alias::new("blog_words"))
             .col(column("post_id").big_integer().primary_key())
-            .col(text("words"))
+            .col(text("post_words"))
             .foreign_key(&mut of_post("blog_words")),
     );
-    for sql in word_index(steps.dialect()) {
-        steps.raw(*sql);
-    }
+    WORDS.create(steps);
     steps.run(
         Table::create()
             .table(Alias::new("blog_totals"))
@@ -97,32 +97,8 @@ fn of_post(table: &str) -> sea_orm::sea_query::ForeignKeyCreateStatement {
 }
 
 fn down(steps: &mut Steps) {
-    let index = (steps.dialect() == Dialect::Sqlite).then_some("blog_words_fts");
-    let tables = ["blog_totals", "blog_words", "blog_tags", "blog_posts"];
-    for table in index.into_iter().chain(tables) {
+    WORDS.drop(steps);
+    for table in ["blog_totals", "blog_words", "blog_tags", "blog_posts"] {
         steps.run(Table::drop().table(Alias::new(table)));
-    }
-}
-
-/// An index that finds posts by the beginnings of their words: as the library's, over one column.
-const fn word_index(dialect: Dialect) -> &'static [&'static str] {
-    match dialect {
-        Dialect::Sqlite => &[
-            "CREATE VIRTUAL TABLE blog_words_fts USING fts5(words, content = 'blog_words', content_rowid = 'post_id', \
-             tokenize = 'ascii', prefix = '1 2 3', detail = none, columnsize = 0)",
-            "CREATE TRIGGER blog_words_fts_insert AFTER INSERT ON blog_words BEGIN \
-             INSERT INTO blog_words_fts (rowid, words) VALUES (new.post_id, new.words); END",
-            "CREATE TRIGGER blog_words_fts_delete AFTER DELETE ON blog_words BEGIN \
-             INSERT INTO blog_words_fts (blog_words_fts, rowid, words) VALUES ('delete', old.post_id, old.words); END",
-            "CREATE TRIGGER blog_words_fts_update AFTER UPDATE OF words ON blog_words \
-             WHEN old.words <> new.words BEGIN \
-             INSERT INTO blog_words_fts (blog_words_fts, rowid, words) VALUES ('delete', old.post_id, old.words); \
-             INSERT INTO blog_words_fts (rowid, words) VALUES (new.post_id, new.words); END",
-        ],
-        Dialect::Postgres => &[
-            "ALTER TABLE blog_words ADD COLUMN vector tsvector NOT NULL GENERATED ALWAYS AS \
-             (array_to_tsvector(array_remove(string_to_array(btrim(words), ' '), ''))) STORED",
-            "CREATE INDEX blog_words_vector_idx ON blog_words USING gin (vector) WITH (fastupdate = off)",
-        ],
     }
 }

@@ -4,7 +4,6 @@
 //! that its reader must not know of.
 
 mod authored;
-mod dialect;
 #[cfg(test)]
 mod plan_tests;
 mod tags;
@@ -14,19 +13,22 @@ use std::sync::LazyLock;
 
 use mainstay_core::page::Start;
 use mainstay_core::{Actor, Page, Paging};
-use mainstay_db::{Db, Dialect, PointQuery, page_of};
+use mainstay_db::{Db, Dialect, PointQuery, WordIndex, page_of};
 use sea_orm::sea_query::{Asterisk, Expr, ExprTrait as _, Func, Query, SelectStatement};
 use sea_orm::{ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 
 use crate::domain::listing::{Filter, PostOrder, SearchText};
 use crate::domain::post::{Post, PostId};
-use crate::entity::{Column, Entity, tag};
+use crate::entity::{Column, Entity, tag, words};
 use crate::error::BlogError;
 use crate::service::Viewer;
 
 pub(crate) use authored::written_by;
 pub(crate) use tags::{TagCount, list_tags};
 pub(crate) use write::{Totals, count_up_all_of, delete, insert, taken_slugs, update};
+
+/// Finds posts by the beginnings of their words.
+pub(crate) const WORDS: WordIndex = WordIndex::new("blog_words", "post_id", &["post_words"]);
 
 /// The posts that `viewer` may know of.
 fn visible(viewer: &Viewer) -> Condition {
@@ -123,10 +125,20 @@ fn filtered(dialect: Dialect, filter: &Filter) -> Option<Condition> {
         from.map(|from| Column::DatedAt.gte(from.first().millis())),
         to.map(|to| Column::DatedAt.lt(to.after().millis())),
         tagged,
-        q.as_ref().map(SearchText::words).map(|words| dialect::has_words(dialect, &words)),
+        q.as_ref().map(SearchText::words).map(|words| has_words(dialect, &words)),
     ];
     let conditions: Vec<Expr> = conditions.into_iter().flatten().collect();
     (!conditions.is_empty()).then(|| conditions.into_iter().fold(Condition::all(), Condition::add))
+}
+
+/// Posts in which each of `words` begins a word. No words match no post.
+fn has_words(dialect: Dialect, words: &[String]) -> Expr {
+    let found = Query::select()
+        .column(words::Column::PostId)
+        .from(words::Entity)
+        .and_where(WORDS.matches(dialect, words))
+        .take();
+    Expr::col((Entity, Column::Id)).in_subquery(found)
 }
 
 /// How many posts a list is cut from. The lists that everybody asks for are counted along with each

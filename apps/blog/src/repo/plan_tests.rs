@@ -94,7 +94,7 @@ async fn words_and_tags_are_found_by_their_index() {
     let words = Filter { q: SearchText::parse("word77").ok(), ..Filter::default() };
     let tagged = Filter { tag: Tag::parse("TAG7").ok(), ..Filter::default() };
     for (filter, sqlite, postgres) in [
-        (&words, "blog_words_fts VIRTUAL TABLE INDEX", "blog_words_vector_idx"),
+        (&words, "blog_words_fts VIRTUAL TABLE INDEX", "blog_words_words_idx"),
         (&tagged, "blog_tags USING", "blog_tags_pkey"),
     ] {
         let dialect = blog.db.dialect();

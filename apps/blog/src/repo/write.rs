@@ -95,7 +95,7 @@ pub(crate) async fn update(unit: &WriteUnit, before: &Post, after: &Post) -> Res
         return Ok(false);
     }
     if before.title != after.title || before.content != after.content || before.tags != after.tags {
-        let found_by = words::Column::Words;
+        let found_by = words::Column::PostWords;
         words::Entity::update_many()
             .col_expr(found_by, entity::search_words(after).into())
             .filter(words::Column::PostId.eq(after.id.number()))
@@ -133,7 +133,7 @@ pub(crate) async fn count_up_all_of(unit: &WriteUnit, author: UserId) -> Result<
 }
 
 async fn add_words(unit: &WriteUnit, id: PostId, post: &Post) -> Result<(), DbErr> {
-    let row = words::ActiveModel { post_id: Set(id.number()), words: Set(entity::search_words(post)) };
+    let row = words::ActiveModel { post_id: Set(id.number()), post_words: Set(entity::search_words(post)) };
     words::Entity::insert(row).exec_without_returning(unit).await.map(drop)
 }
 
