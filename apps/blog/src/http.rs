@@ -15,7 +15,7 @@ use mainstay_http::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::listing::{AuthorId, Filter, Moment, PostOrder, SearchText, TagOrder};
+use crate::domain::listing::{AuthorId, Filter, PostOrder, SearchText, Span, TagOrder};
 use crate::domain::post::{NewPost, Post, PostId, PostPatch};
 use crate::domain::slug::Slug;
 use crate::domain::tag::Tag;
@@ -143,10 +143,8 @@ mainstay_core::input! {
         /// Only posts in which each of these words begins a word of the title, a tag or the text. Case, accents and
         /// punctuation do not count; the first 16 words do.
         q: Option<SearchText>,
-        /// Only posts published then or later; a day begins at midnight UTC. Drafts go by when they were written first.
-        from: Option<Moment>,
-        /// Only posts published then or earlier; a day counts to its end.
-        to: Option<Moment>,
+        /// When they were published.
+        span: Span,
     }
 }
 
@@ -168,9 +166,9 @@ async fn list_blog_posts(
     caller: Caller,
     ValidQuery(query): ValidQuery<ListPosts>,
 ) -> Result<Listing<PostView>, Problem> {
-    let ListPosts { paging, published, author_id, tag, q, from, to } = query;
+    let ListPosts { paging, published, author_id, tag, q, span: Span { from, to } } = query;
     let author = author_id.map(|AuthorId(id)| id);
-    let filter = Filter { published, author, tag, q, from, to }.checked()?;
+    let filter = Filter { published, author, tag, q, from, to };
     let page = blog.list(&caller.actor(), &Viewer::of(&caller), &filter, &paging).await?;
     let authors = blog.authors_of(&page.items).await.map_err(BlogError::from)?;
     let page = page.map(|post| PostView::of(post, &authors));

@@ -1,8 +1,8 @@
 //! Which posts a reader asks for, and in which order.
 
 use chrono::{Days, NaiveDate, NaiveTime};
-use mainstay_core::input::Text;
-use mainstay_core::{Faults, Invalid, Sorting, Timestamp, UserId, text};
+use mainstay_core::input::{Field, Property, Reader, Text};
+use mainstay_core::{Invalid, Sorting, Timestamp, UserId, text};
 use serde_json::{Value, json};
 
 use super::tag::Tag;
@@ -88,6 +88,46 @@ impl Text for Moment {
     }
 }
 
+/// From when to when: the parameters `from` and `to`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Then or later.
+    pub from: Option<Moment>,
+    /// Then or earlier.
+    pub to: Option<Moment>,
+}
+
+impl Span {
+    /// From `from` to `to`; `None` is without end.
+    ///
+    /// # Errors
+    /// If it ends before it begins.
+    pub fn new(from: Option<Moment>, to: Option<Moment>) -> Result<Self, Invalid> {
+        match (from, to) {
+            (Some(from), Some(to)) if from.first() >= to.after() => {
+                Err(Invalid::new("before_from", "must not be before from"))
+            }
+            _ => Ok(Self { from, to }),
+        }
+    }
+}
+
+impl Field for Span {
+    fn describe(_: &'static str, _: &str, out: &mut Vec<Property>) {
+        let from = "Only posts published then or later; a day begins at midnight UTC. Drafts go by when they were written \
+            first.";
+        <Option<Moment> as Field>::describe("from", from, out);
+        let to = "Only posts published then or earlier; a day counts to its end.";
+        <Option<Moment> as Field>::describe("to", to, out);
+    }
+
+    fn take(_: &'static str, reader: &mut Reader<'_>) -> Option<Self> {
+        let from = <Option<Moment> as Field>::take("from", reader);
+        let to = <Option<Moment> as Field>::take("to", reader);
+        Self::new(from?, to?).map_or_else(|invalid| reader.fault("to", invalid), Some)
+    }
+}
+
 /// Which posts the list shows: those that keep every condition.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -106,19 +146,6 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The filter itself, if a post could pass it.
-    ///
-    /// # Errors
-    /// If the span of time ends before it begins.
-    pub fn checked(self) -> Result<Self, Faults> {
-        match (self.from, self.to) {
-            (Some(from), Some(to)) if from.first() >= to.after() => {
-                Err(Faults::one("to", "before_from", "must not be before from"))
-            }
-            _ => Ok(self),
-        }
-    }
-
     /// Whether it asks for nothing but published posts, drafts, or both.
     #[must_use]
     pub fn is_plain(&self) -> bool {
@@ -188,7 +215,7 @@ mod tests {
     #[test]
     fn a_span_must_not_end_before_it_begins() {
         let moment = |text: &str| Some(<Moment as Text>::parse(text).unwrap());
-        let span = |from, to| Filter { from: moment(from), to: moment(to), ..Filter::default() }.checked();
+        let span = |from, to| Span::new(moment(from), moment(to));
         assert!(span("2026-01-31", "2026-01-31").is_ok());
         assert!(span("2026-01-31T23:00:00Z", "2026-01-31").is_ok());
         assert!(span("2026-02-01", "2026-01-31").is_err());

@@ -42,6 +42,10 @@ async fn a_list_is_paged_and_goes_from_the_newest_to_the_oldest() {
     assert_eq!(fields, ["author_id", "from", "page", "published", "sort"]);
     let wrong = anybody.get(&format!("{POSTS}?from=2026-02-01&to=2026-01-31")).await;
     assert_eq!(wrong.faults(), [("to", "before_from")]);
+    let wrong = anybody.get(&format!("{POSTS}?from=2026-02-01&to=2026-01-31&page=0&published=maybe")).await;
+    let mut faults = wrong.faults();
+    faults.sort_unstable();
+    assert_eq!(faults, [("page", "out_of_range"), ("published", "wrong_type"), ("to", "before_from")]);
 }
 
 #[tokio::test]
