@@ -27,6 +27,7 @@ pub(crate) struct Model {
     pub(crate) version: i64,
     pub(crate) created_at: i64,
     pub(crate) updated_at: i64,
+    pub(crate) text_bytes: i64,
     pub(crate) content: String,
     pub(crate) content_html: String,
 }
@@ -90,6 +91,7 @@ impl From<Model> for Post {
             version,
             created_at,
             updated_at,
+            text_bytes: _,
             content,
             content_html,
         } = row;
@@ -189,9 +191,15 @@ pub(crate) fn row(post: &Post) -> ActiveModel {
         version: Set(*version),
         created_at: Set(created_at.millis()),
         updated_at: Set(updated_at.millis()),
+        text_bytes: Set(text_bytes(post)),
         content: Set(content.clone()),
         content_html: Set(content_html.clone()),
     }
+}
+
+/// How long its text and its HTML are together.
+pub(crate) fn text_bytes(post: &Post) -> i64 {
+    i64::try_from(post.content.len() + post.content_html.len()).unwrap_or(i64::MAX)
 }
 
 /// The folded words of a title. An entry of a PostgreSQL index takes 2,700 bytes, and a few single

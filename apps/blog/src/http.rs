@@ -67,10 +67,12 @@ pub(crate) struct PostView {
     /// Names it in addresses for people.
     #[schema(min_length = 1, max_length = 100)]
     slug: String,
-    /// Its text in Markdown.
-    content: String,
-    /// Its text as HTML. Nothing in it can run: a page may show it as it is.
-    content_html: String,
+    /// Its text in Markdown. `null` only in lists, with `content=false` or where it is long: see there.
+    #[schema(required)]
+    content: Option<String>,
+    /// Its text as HTML. Nothing in it can run: a page may show it as it is. `null` where `content` is.
+    #[schema(required)]
+    content_html: Option<String>,
     /// Whether everybody may read it.
     published: bool,
     /// When it was published; `null` while it is a draft.
@@ -108,6 +110,8 @@ impl PostView {
             None => AuthorView { id: author_id, username: DELETED_USER.to_owned(), name: None },
         };
         let published = published_at.is_some();
+        // No post has an empty text: this one was left out.
+        let (content, content_html) = (!content.is_empty()).then_some((content, content_html)).unzip();
         Self {
             id,
             title,
@@ -145,6 +149,8 @@ mainstay_core::input! {
         q: Option<SearchText>,
         /// When they were published.
         span: Span,
+        /// `false` leaves the texts out: `content` and `content_html` are `null`.
+        content: Option<bool>,
     }
 }
 
@@ -152,6 +158,9 @@ mainstay_core::input! {
 ///
 /// A page of the posts that pass every filter given, the newest first. Whoever asks sees published posts
 /// and their own drafts; staff see every draft.
+///
+/// An answer holds 3 MB of texts at most: where `content` and `content_html` take more than 3,000,000 bytes divided by
+/// `page_size` together, both are `null`, and the post itself has them.
 #[utoipa::path(
     get,
     path = "/blog/posts",
@@ -166,10 +175,11 @@ async fn list_blog_posts(
     caller: Caller,
     ValidQuery(query): ValidQuery<ListPosts>,
 ) -> Result<Listing<PostView>, Problem> {
-    let ListPosts { paging, published, author_id, tag, q, span: Span { from, to } } = query;
+    let ListPosts { paging, published, author_id, tag, q, span: Span { from, to }, content } = query;
     let author = author_id.map(|AuthorId(id)| id);
     let filter = Filter { published, author, tag, q, from, to };
-    let page = blog.list(&caller.actor(), &Viewer::of(&caller), &filter, &paging).await?;
+    let texts = content.unwrap_or(true);
+    let page = blog.list(&caller.actor(), &Viewer::of(&caller), &filter, &paging, texts).await?;
     let authors = blog.authors_of(&page.items).await.map_err(BlogError::from)?;
     let page = page.map(|post| PostView::of(post, &authors));
     Ok(Listing { page, cache: Some(PublicCache::of(&caller)) })

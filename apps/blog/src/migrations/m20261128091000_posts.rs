@@ -35,6 +35,7 @@ fn up(steps: &mut Steps) {
             .col(column("version").big_integer())
             .col(column("created_at").big_integer())
             .col(column("updated_at").big_integer())
+            .col(column("text_bytes").big_integer())
             .col(text("content"))
             .col(text("content_html")),
     );

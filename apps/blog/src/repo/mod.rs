@@ -14,12 +14,15 @@ use std::sync::LazyLock;
 use mainstay_core::page::Start;
 use mainstay_core::{Actor, Page, Paging};
 use mainstay_db::{Db, Dialect, PointQuery, WordIndex, page_of};
-use sea_orm::sea_query::{Asterisk, Expr, ExprTrait as _, Func, Query, SelectStatement};
-use sea_orm::{ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
+use sea_orm::sea_query::{Asterisk, CaseStatement, Expr, ExprTrait as _, Func, Query, SelectStatement};
+use sea_orm::{
+    ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, Iterable as _, QueryFilter as _,
+    QuerySelect as _, Select,
+};
 
 use crate::domain::listing::{Filter, PostOrder, SearchText};
 use crate::domain::post::{Post, PostId};
-use crate::entity::{Column, Entity, tag, words};
+use crate::entity::{self, Column, Entity, tag, words};
 use crate::error::BlogError;
 use crate::service::Viewer;
 
@@ -79,13 +82,15 @@ pub(crate) async fn look_up_by_slug(
     Ok(post.filter(|post| viewer.sees(post)))
 }
 
-/// A page of the posts that `viewer` may know of and that pass `filter`.
+/// A page of the posts that `viewer` may know of and that pass `filter`. Text and HTML that take more than
+/// `most_bytes` together are left empty, and not read.
 pub(crate) async fn list(
     db: &Db,
     actor: &Actor,
     viewer: &Viewer,
     filter: &Filter,
     paging: &Paging<PostOrder>,
+    most_bytes: i64,
 ) -> Result<Page<Post>, BlogError> {
     let connection = db.read(actor);
     let wanted = wanted(db.dialect(), viewer, filter);
@@ -100,9 +105,29 @@ pub(crate) async fn list(
         PostOrder::Title => Column::TitleWords,
         PostOrder::Id => Column::Id,
     };
-    let rows = Entity::find().filter(wanted);
+    let rows = listed(most_bytes).filter(wanted);
     let page = page_of(connection, rows, paging, sorted, Column::Id, total).await?;
-    Ok(page.map(Post::from))
+    Ok(page.map(|row| {
+        let mut post = Post::from(row);
+        // Newer rules may make more of a text than its row says.
+        if entity::text_bytes(&post) > most_bytes {
+            post.content.clear();
+            post.content_html.clear();
+        }
+        post
+    }))
+}
+
+/// Posts without the texts that are too long for a list.
+fn listed(most_bytes: i64) -> Select<Entity> {
+    let is_text = |column: &Column| matches!(column, Column::Content | Column::ContentHtml);
+    let mut rows = Entity::find().select_only().columns(Column::iter().filter(|column| !is_text(column)));
+    for (text, name) in [(Column::Content, "content"), (Column::ContentHtml, "content_html")] {
+        let fits = Expr::col((Entity, Column::TextBytes)).lte(most_bytes);
+        let shown = CaseStatement::new().case(fits, Expr::col((Entity, text))).finally("");
+        rows = rows.expr_as(shown, name);
+    }
+    rows
 }
 
 fn wanted(dialect: Dialect, viewer: &Viewer, filter: &Filter) -> Condition {

@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     fn first_page(&self, viewer: &Viewer, filter: &Filter, sorted: Column) -> SelectStatement {
-        let rows = Entity::find().filter(wanted(self.db.dialect(), viewer, filter));
+        let rows = listed(100_000).filter(wanted(self.db.dialect(), viewer, filter));
         rows.order_by(sorted, Order::Desc).order_by(Column::Id, Order::Desc).limit(21).into_query()
     }
 }

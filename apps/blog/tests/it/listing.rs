@@ -49,6 +49,46 @@ async fn a_list_is_paged_and_goes_from_the_newest_to_the_oldest() {
 }
 
 #[tokio::test]
+async fn a_list_leaves_out_the_texts_that_would_make_it_long() {
+    let app = boot().await;
+    let ada = app.user().await;
+    let long = "word ".repeat(12_000);
+    for number in 0..30 {
+        let title = format!("Long {number}");
+        write(&ada, json!({"title": title, "content": long, "published": true})).await;
+    }
+    write(&ada, json!({"title": "Short", "content": "A *few* words.", "published": true})).await;
+    let list = async |query: &str| {
+        let reply = app.anonymous().get(&format!("{POSTS}?{query}")).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert!(reply.bytes.len() < 4_000_000, "{query}: {}", reply.bytes.len());
+        reply.json["items"].as_array().unwrap().clone()
+    };
+    for (query, shown, of_all) in [
+        ("page_size=100", 1, 31),
+        ("page_size=20&sort=id", 20, 20),
+        ("page_size=20", 20, 20),
+        ("page_size=100&content=true", 1, 31),
+        ("page_size=100&content=false", 0, 31),
+        ("page_size=1&content=false", 0, 1),
+    ] {
+        let items = list(query).await;
+        let texts =
+            items.iter().filter(|post| post["content"].is_string() && post["content_html"].is_string());
+        assert_eq!((texts.count(), items.len()), (shown, of_all), "{query}");
+        let left_out =
+            items.iter().filter(|post| post["content"].is_null() && post["content_html"].is_null());
+        assert_eq!(left_out.count(), of_all - shown, "{query}");
+    }
+    let short = &list("page_size=100").await[0];
+    assert_eq!(
+        (&short["content"], &short["content_html"]),
+        (&json!("A *few* words."), &json!("<p>A <em>few</em> words.</p>\n"))
+    );
+    assert_eq!(app.anonymous().get("/api/v1/blog/posts/1").await.json["content"], long.trim_end());
+}
+
+#[tokio::test]
 async fn filters_combine() {
     let app = boot().await;
     let (ada, bob) = (who(app.user().await).await, app.user().await);
