@@ -152,9 +152,10 @@ impl TryFrom<&PointRow> for Post {
     }
 }
 
-/// HTML that older rules made is made anew; it is stored when the text changes next.
+/// HTML that older rules made is made anew; it is stored when the text changes next. Nothing is shown of
+/// a text that the rules of today would refuse.
 fn current_html(renderer: i32, content: &str, html: String) -> String {
-    if renderer == RENDERER { html } else { markdown::render(content) }
+    if renderer == RENDERER { html } else { markdown::render(content).unwrap_or_default() }
 }
 
 /// The tags of a row.

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use mainstay_app::{People as _, PeopleSlot, Person, Platform};
 use mainstay_auth::{Caller, Role};
-use mainstay_core::{Actor, AuditEntry, Page, Paging, Patch, Rng, UserId};
+use mainstay_core::{Actor, AuditEntry, Faults, Page, Paging, Problem, Rng, UserId};
 use mainstay_db::{Db, WriteUnit};
 use mainstay_http::{ETag, IfMatch};
 use sea_orm::DbErr;
 
 use crate::domain::listing::{Filter, PostOrder, TagOrder};
-use crate::domain::markdown;
+use crate::domain::markdown::{self, MOST_HTML};
 use crate::domain::post::{NewPost, Post, PostId, PostPatch};
 use crate::domain::slug::Slug;
+use crate::entity::search_words;
 use crate::error::BlogError;
 use crate::events::{PostDeleted, PostPublished, PostUnpublished, PostUpdated};
 use crate::repo::{self, TagCount};
@@ -89,18 +90,19 @@ impl Blogging {
     /// Writes a post by `author`.
     ///
     /// # Errors
-    /// [`BlogError::SlugTaken`] if a slug was asked for that another post has, or the database's.
+    /// [`BlogError::SlugTaken`] if a slug was asked for that another post has, a text that becomes more HTML
+    /// than is shown, or the database's.
     pub async fn create(&self, actor: &Actor, author: UserId, new: NewPost) -> Result<Post, BlogError> {
         let now = self.db.clock().now();
         let NewPost { title, content, slug, published, tags } = new;
         let given = slug.clone();
         let slug = slug.unwrap_or_else(|| Slug::of_title(title.as_str()));
-        let mut post = Post {
+        let post = Post {
             id: PostId::new(0),
             author_id: author,
             title: title.into_string(),
             slug: slug.as_str().to_owned(),
-            content_html: html(content.as_str()).await?,
+            content_html: String::new(),
             content: content.as_str().to_owned(),
             published_at: published.unwrap_or_default().then_some(now),
             tags: tags.unwrap_or_default().texts(),
@@ -108,11 +110,12 @@ impl Blogging {
             created_at: now,
             updated_at: now,
         };
+        let (mut post, words) = made_ready(post, true).await?;
         let unit = self.db.write(actor).await?;
-        post.id = match (repo::insert(&unit, &post).await?, given) {
+        post.id = match (repo::insert(&unit, &post, &words).await?, given) {
             (Some(id), _) => id,
             (None, Some(slug)) => return Err(BlogError::taken(&slug)),
-            (None, None) => self.insert_numbered(&unit, &slug, &mut post).await?,
+            (None, None) => self.insert_numbered(&unit, &slug, &mut post, &words).await?,
         };
         let entry = AuditEntry::new("blog.post.created", target(post.id))
             .set("title", &post.title)
@@ -133,6 +136,7 @@ impl Blogging {
         unit: &WriteUnit,
         slug: &Slug,
         post: &mut Post,
+        words: &str,
     ) -> Result<PostId, BlogError> {
         let numbered: Vec<Slug> = (2..=NUMBERED).map(|number| slug.followed_by(number)).collect();
         let taken = repo::taken_slugs(unit, &numbered).await?;
@@ -145,7 +149,7 @@ impl Blogging {
         let mut last = slug.clone();
         for slug in free.chain(by_chance) {
             post.slug = slug.as_str().to_owned();
-            if let Some(id) = repo::insert(unit, post).await? {
+            if let Some(id) = repo::insert(unit, post, words).await? {
                 return Ok(id);
             }
             last = slug;
@@ -173,8 +177,8 @@ impl Blogging {
     /// Changes what `patch` names. Nothing is written where that changes nothing: the version stays.
     ///
     /// # Errors
-    /// [`BlogError::NotFound`], [`BlogError::NotTheirs`], [`BlogError::SlugTaken`], a stale `if_match`, or the
-    /// database's.
+    /// [`BlogError::NotFound`], [`BlogError::NotTheirs`], [`BlogError::SlugTaken`], a stale `if_match`, a text
+    /// that becomes more HTML than is shown, or the database's.
     pub async fn update(
         &self,
         actor: &Actor,
@@ -183,10 +187,6 @@ impl Blogging {
         if_match: &IfMatch,
         patch: PostPatch,
     ) -> Result<Post, BlogError> {
-        let rendered = match &patch.content {
-            Patch::Set(content) => Some(html(content.as_str()).await?),
-            Patch::Keep => None,
-        };
         loop {
             let before = self.present_state(viewer, id, if_match).await?;
             let now = self.db.clock().now();
@@ -194,13 +194,16 @@ impl Blogging {
             if after == before {
                 return Ok(before);
             }
-            if let Some(html) = &rendered {
-                after.content_html.clone_from(html);
-            }
             after.version += 1;
             after.updated_at = now;
+            let renders = before.content != after.content;
+            let mut words = None;
+            if renders || before.title != after.title || before.tags != after.tags {
+                let (ready, found_by) = made_ready(after, renders).await?;
+                (after, words) = (ready, Some(found_by));
+            }
             let unit = self.db.write(actor).await?;
-            if repo::update(&unit, &before, &after).await? {
+            if repo::update(&unit, &before, &after, words).await? {
                 unit.audit(updated(&before, &after));
                 match (before.is_published(), after.is_published()) {
                     (false, true) => unit.emit(&PostPublished::of(&after)),
@@ -298,11 +301,22 @@ impl Blogging {
     }
 }
 
-/// The HTML of a text. Away from the threads that answer requests: a long text takes milliseconds.
-async fn html(content: &str) -> Result<String, BlogError> {
-    let content = content.to_owned();
-    let rendered = tokio::task::spawn_blocking(move || markdown::render(&content)).await;
-    rendered.map_err(|error| BlogError::Refused(mainstay_core::Problem::internal(error)))
+/// The post with its HTML, if that is to be made, and the words that it is found by. Away from the threads that
+/// answer requests, since a long text takes milliseconds; and before the transaction, which others wait for.
+async fn made_ready(mut post: Post, renders: bool) -> Result<(Post, String), BlogError> {
+    let made = tokio::task::spawn_blocking(move || {
+        if renders {
+            post.content_html = markdown::render(&post.content).ok_or_else(too_much_html)?;
+        }
+        let words = search_words(&post);
+        Ok((post, words))
+    });
+    made.await.map_err(|error| BlogError::Refused(Problem::internal(error)))?
+}
+
+fn too_much_html() -> BlogError {
+    let message = format!("becomes more than {MOST_HTML} bytes of HTML");
+    BlogError::Refused(Faults::one("content", "too_much_html", message).into())
 }
 
 fn target(id: PostId) -> String {

@@ -12,7 +12,7 @@ use pulldown_cmark::{Event, Options, Parser};
 
 /// The rules' number. Count it up whenever the same text gives other HTML: what was kept under another
 /// number is made anew when it is read.
-pub const RENDERER: i32 = 1;
+pub const RENDERER: i32 = 2;
 
 /// Quotes in quotes in quotes: deeper ones are set like the last. Whoever lays out the HTML, our own
 /// sanitizer first, pays for depth with the square of it.
@@ -21,13 +21,30 @@ const MOST_DEPTH: usize = 50;
 const MOST_RAW_TAGS: usize = 500;
 const MOST_RAW_BYTES: usize = 20_000;
 
-/// The HTML of a text.
+/// The parser makes every row of a table as wide as its head, whatever stands in it: a hundred kilobytes
+/// can ask for millions of cells. A text that could have more than these shows its tables as text.
+const MOST_CELLS: usize = 50_000;
+/// Bytes of HTML that a text may become. No text that somebody would write comes near it.
+pub const MOST_HTML: usize = 1_000_000;
+
+/// The HTML of a text. `None` if that would be longer than [`MOST_HTML`].
 #[must_use]
-pub fn render(content: &str) -> String {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
+pub fn render(content: &str) -> Option<String> {
+    let mut options = Options::ENABLE_STRIKETHROUGH;
+    options.set(Options::ENABLE_TABLES, tables_fit(content));
     let mut html = String::with_capacity(content.len() * 3 / 2);
     pulldown_cmark::html::push_html(&mut html, bounded(Parser::new_ext(content, options)));
-    SANITIZER.clean(&html).to_string()
+    let fits = |html: &String| html.len() <= MOST_HTML;
+    Some(html).filter(fits).map(|html| SANITIZER.clean(&html).to_string()).filter(fits)
+}
+
+/// Whether all lines, were they rows of the widest table, would not have too many cells. To be asked before
+/// the parser: it makes the cells while it reads.
+fn tables_fit(content: &str) -> bool {
+    let is_under_head =
+        |line: &&str| line.contains('-') && line.chars().all(|c| "|:->".contains(c) || c.is_whitespace());
+    let columns = content.lines().filter(is_under_head).map(|line| line.matches('|').count() + 1).max();
+    columns.unwrap_or_default() * content.lines().count() <= MOST_CELLS
 }
 
 fn bounded<'a>(events: impl Iterator<Item = Event<'a>>) -> impl Iterator<Item = Event<'a>> {
@@ -75,6 +92,10 @@ fn is_language(class: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn render(content: &str) -> String {
+        super::render(content).unwrap()
+    }
 
     #[test]
     fn markdown_becomes_html() {
@@ -266,8 +287,34 @@ mod tests {
             format!("<a {}>", (0..12_000).map(|n| format!("a{n} ")).collect::<String>()),
             "- ".repeat(50_000),
             "| a ".repeat(25_000),
+            // Never closed: open in everything that follows.
+            (0..500).map(|n| format!("<b a{n}>")).collect::<String>() + &"\n\na".repeat(30_000),
         ] {
             assert!(is_harmless(&render(&content)));
         }
+    }
+
+    #[test]
+    fn a_text_does_not_become_many_times_as_much_html() {
+        let table = |columns: usize, rows: usize| {
+            format!("{}\n{}\n{}\n", "|a".repeat(columns), "|-".repeat(columns), "a\n".repeat(rows))
+        };
+        for (what, content) in [
+            ("wide tables", table(362, 724).repeat(34)),
+            ("one wide table", table(10_000, 30_000)),
+            ("a wide table in a quote", table(362, 20_000).replace('\n', "\n> ")),
+            ("a wide table in a list", table(362, 20_000).replace('\n', "\n   ")),
+            (
+                "a table without bars at its sides",
+                format!("a{}\n-{}\n{}", "|a".repeat(400), "|-".repeat(400), "a\n".repeat(48_000)),
+            ),
+            ("narrow tables", table(2, 3).repeat(4_000)),
+        ] {
+            assert!(content.len() <= 200_000, "{what}: {}", content.len());
+            let html = render(&content);
+            assert!(html.len() < MOST_HTML, "{what}: {}", html.len());
+        }
+        assert!(render(&table(20, 500)).contains("<td>a</td>"), "what people write is a table");
+        assert!(super::render(&"<a@b>".repeat(20_000)).is_none(), "what can't be foreseen is refused");
     }
 }

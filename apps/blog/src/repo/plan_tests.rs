@@ -38,7 +38,7 @@ async fn blog() -> Fixture {
             created_at: at,
             updated_at: at,
         };
-        insert(&unit, &post).await.unwrap().unwrap();
+        insert(&unit, &post, &entity::search_words(&post)).await.unwrap().unwrap();
     }
     unit.commit().await.unwrap();
     db.primary().execute_unprepared("ANALYZE").await.unwrap();

@@ -55,13 +55,13 @@ impl Totals {
     }
 }
 
-/// Adds a post, whatever id it has. `None` if another one has its slug: the index decides, and the unit goes on.
-pub(crate) async fn insert(unit: &WriteUnit, post: &Post) -> Result<Option<PostId>, DbErr> {
+/// Adds a post, whatever id it has, to be found by `words`. `None` if another one has its slug: the index decides, and the unit goes on.
+pub(crate) async fn insert(unit: &WriteUnit, post: &Post, words: &str) -> Result<Option<PostId>, DbErr> {
     let mut insert = Entity::insert(entity::row(post)).into_query();
     insert.on_conflict(OnConflict::column(Column::Slug).do_nothing().to_owned()).returning_col(Column::Id);
     let Some(row) = unit.query_one(&insert).await? else { return Ok(None) };
     let id = PostId::new(row.try_get_by_index(0)?);
-    add_words(unit, id, post).await?;
+    add_words(unit, id, words).await?;
     add_tags(unit, id, post).await?;
     Totals::change(unit, None, Some(post.is_published())).await?;
     Ok(Some(id))
@@ -80,8 +80,13 @@ pub(crate) async fn taken_slugs(
     connection.query_all(&taken).await?.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
-/// Writes `after` over `before`. False if that is no longer there.
-pub(crate) async fn update(unit: &WriteUnit, before: &Post, after: &Post) -> Result<bool, BlogError> {
+/// Writes `after` over `before`, to be found by `words` if they changed. False if that is no longer there.
+pub(crate) async fn update(
+    unit: &WriteUnit,
+    before: &Post,
+    after: &Post,
+    words: Option<String>,
+) -> Result<bool, BlogError> {
     let row = ActiveModel { author_id: NotSet, created_at: NotSet, ..entity::row(after) };
     let updated =
         Entity::update_many().set(row).filter(in_state(before)).exec(unit).await.map_err(|error| {
@@ -94,10 +99,9 @@ pub(crate) async fn update(unit: &WriteUnit, before: &Post, after: &Post) -> Res
     if updated.rows_affected == 0 {
         return Ok(false);
     }
-    if before.title != after.title || before.content != after.content || before.tags != after.tags {
-        let found_by = words::Column::PostWords;
+    if let Some(words) = words {
         words::Entity::update_many()
-            .col_expr(found_by, entity::search_words(after).into())
+            .col_expr(words::Column::PostWords, words.into())
             .filter(words::Column::PostId.eq(after.id.number()))
             .exec(unit)
             .await?;
@@ -121,10 +125,6 @@ pub(crate) async fn delete(unit: &WriteUnit, post: &Post) -> Result<bool, DbErr>
     Ok(true)
 }
 
-fn in_state(post: &Post) -> Condition {
-    Condition::all().add(Column::Id.eq(post.id.number())).add(Column::Version.eq(post.version))
-}
-
 /// Counts up the version of everything that somebody wrote.
 pub(crate) async fn count_up_all_of(unit: &WriteUnit, author: UserId) -> Result<(), DbErr> {
     let next = Expr::col(Column::Version).add(1_i64);
@@ -132,8 +132,12 @@ pub(crate) async fn count_up_all_of(unit: &WriteUnit, author: UserId) -> Result<
     Entity::update_many().col_expr(Column::Version, next).filter(theirs).exec(unit).await.map(drop)
 }
 
-async fn add_words(unit: &WriteUnit, id: PostId, post: &Post) -> Result<(), DbErr> {
-    let row = words::ActiveModel { post_id: Set(id.number()), post_words: Set(entity::search_words(post)) };
+fn in_state(post: &Post) -> Condition {
+    Condition::all().add(Column::Id.eq(post.id.number())).add(Column::Version.eq(post.version))
+}
+
+async fn add_words(unit: &WriteUnit, id: PostId, words: &str) -> Result<(), DbErr> {
+    let row = words::ActiveModel { post_id: Set(id.number()), post_words: Set(words.to_owned()) };
     words::Entity::insert(row).exec_without_returning(unit).await.map(drop)
 }
 

@@ -252,3 +252,21 @@ async fn html_that_older_rules_made_is_made_anew() {
         assert_eq!(html, "<p>Text.</p>\n");
     }
 }
+
+#[tokio::test]
+async fn a_text_that_becomes_a_multiple_of_itself_as_html_is_refused() {
+    let app = boot().await;
+    let ada = app.user().await;
+    let links = "<a@b>".repeat(20_000);
+    let refused = ada.post(POSTS, json!({"title": "Links", "content": links, "published": true})).await;
+    assert_eq!((refused.status.as_u16(), refused.faults()), (422, vec![("content", "too_much_html")]));
+    let path = publish(&ada, "Links").await;
+    let refused = ada.patch(&path, &[], json!({"title": "More links", "content": links})).await;
+    assert_eq!((refused.status.as_u16(), refused.faults()), (422, vec![("content", "too_much_html")]));
+    assert_eq!(ada.get(&path).await.json["title"], "Links");
+
+    let table = format!("{}\n{}\n{}", "|a".repeat(362), "|-".repeat(362), "a\n".repeat(724));
+    let tables = table.repeat(34);
+    let written = write(&ada, json!({"title": "Tables", "content": tables})).await;
+    assert!(written.bytes.len() < 1_000_000, "{}", written.bytes.len());
+}
