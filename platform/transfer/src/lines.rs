@@ -2,9 +2,9 @@
 
 use std::io::{self, BufRead, Read};
 
-/// Most bytes of one record. Whoever forgets a quotation mark makes the rest of
+/// Most bytes of one record: more than the largest that an app exports. Whoever forgets a quotation mark makes the rest of
 /// the file one record, which must not fill the memory.
-pub const MAX_RECORD_BYTES: usize = 64 * 1024;
+pub const MAX_RECORD_BYTES: usize = 256 * 1024;
 
 /// Gives out physical lines. Line ends become `\n`, the last line gets one, and
 /// a byte order mark goes.
