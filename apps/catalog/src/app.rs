@@ -73,7 +73,7 @@ impl App for Catalog {
             {
                 self.categories.create(&actor, &category).await?;
             }
-            let importer = Importer { products: self.products.clone(), create_categories: false };
+            let importer = Importer::new(self.products.clone(), false);
             let products: Vec<_> = demo::products(PRODUCTS).collect();
             for batch in products.chunks(BATCH_ROWS) {
                 importer.take(&actor, batch, Mode::Write).await?;

@@ -45,7 +45,7 @@ impl Action {
     async fn run(self, products: Products) -> anyhow::Result<()> {
         match self {
             Self::Import { file, create_categories } => {
-                let importer = Importer { products, create_categories };
+                let importer = Importer::new(products, create_categories);
                 file.run(&importer, &Actor::system("catalog import")).await
             }
             Self::Export(file) => file.run(products.export(Actor::system("catalog export"))).await,

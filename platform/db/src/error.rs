@@ -46,7 +46,8 @@ pub fn foreign_key_violation(error: &DbErr) -> bool {
 
 /// Whether running the whole transaction again may succeed: PostgreSQL's
 /// serialization failure and deadlock, SQLite's busy and busy-snapshot.
-pub(crate) fn is_retryable(error: &DbErr) -> bool {
+#[must_use]
+pub fn is_retryable(error: &DbErr) -> bool {
     matches!(code(error).as_deref(), Some("40001" | "40P01" | "5" | "517" | "261"))
 }
 

@@ -2,15 +2,15 @@
 
 use mainstay_core::Timestamp;
 use mainstay_db::{WriteUnit, foreign_key_violation, unique_violation};
-use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, NotSet, QueryFilter as _, QueryOrder as _,
-    Set,
+    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, NotSet, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, Set,
 };
 
 use crate::domain::category::{Category, CategoryId, CategoryRef};
 use crate::entity::categories::{ActiveModel, Column, Entity};
-use crate::entity::products;
+use crate::entity::{category_tree, products};
 use crate::error::CatalogError;
 
 const TABLE: &str = "categories";
@@ -19,6 +19,22 @@ const TABLE: &str = "categories";
 pub(crate) async fn all(connection: &impl ConnectionTrait) -> Result<Vec<Category>, DbErr> {
     let rows = Entity::find().order_by_asc(Column::Id).all(connection).await?;
     Ok(rows.into_iter().map(Category::from).collect())
+}
+
+/// Waits until nobody else changes the tree, and keeps it so until the unit ends. Every change of it
+/// begins here and looks at the tree after that: it sees what the others left.
+pub(crate) async fn lock_tree(unit: &WriteUnit) -> Result<(), DbErr> {
+    let row = category_tree::ActiveModel { id: Set(1), changes: Set(1) };
+    let changes = (category_tree::Entity, category_tree::Column::Changes);
+    let count = OnConflict::column(category_tree::Column::Id)
+        .value(category_tree::Column::Changes, Expr::col(changes).add(1))
+        .to_owned();
+    category_tree::Entity::insert(row).on_conflict(count).exec_without_returning(unit).await.map(drop)
+}
+
+/// How many there are.
+pub(crate) async fn count(connection: &impl ConnectionTrait) -> Result<usize, DbErr> {
+    Ok(usize::try_from(Entity::find().count(connection).await?).unwrap_or(usize::MAX))
 }
 
 /// Those with these slugs.
@@ -51,7 +67,7 @@ pub(crate) async fn insert(
     Ok(CategoryId(inserted.last_insert_id))
 }
 
-/// Writes `category` over what it was. The unit is alone, so nobody changed it meanwhile.
+/// Writes `category` over what it was. The tree is locked, so nobody changed it meanwhile.
 pub(crate) async fn update(unit: &WriteUnit, category: &Category) -> Result<(), CatalogError> {
     let row = ActiveModel {
         id: Set(category.id.0),
@@ -66,19 +82,23 @@ pub(crate) async fn update(unit: &WriteUnit, category: &Category) -> Result<(), 
     Ok(())
 }
 
-/// Counts a change of all that show this category's slug or place: what is in `below`,
-/// and the products of the category itself.
-pub(crate) async fn touch(unit: &WriteUnit, category: &Category, below: &[CategoryId]) -> Result<(), DbErr> {
-    if !below.is_empty() {
+/// Counts a change of these categories: they show the slug or the place of one above them.
+pub(crate) async fn touch(unit: &WriteUnit, categories: &[CategoryId]) -> Result<(), DbErr> {
+    if !categories.is_empty() {
         Entity::update_many()
             .col_expr(Column::Version, Expr::col(Column::Version).add(1))
-            .filter(Column::Id.is_in(below.iter().map(|id| id.0)))
+            .filter(Column::Id.is_in(categories.iter().map(|id| id.0)))
             .exec(unit)
             .await?;
     }
+    Ok(())
+}
+
+/// Counts a change of the products in this category: they show its slug.
+pub(crate) async fn touch_products(unit: &WriteUnit, category: CategoryId) -> Result<(), DbErr> {
     products::Entity::update_many()
         .col_expr(products::Column::Version, Expr::col(products::Column::Version).add(1))
-        .filter(products::Column::CategoryId.eq(category.id.0))
+        .filter(products::Column::CategoryId.eq(category.0))
         .exec(unit)
         .await?;
     Ok(())

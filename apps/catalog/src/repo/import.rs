@@ -1,6 +1,6 @@
 //! Many products at once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use mainstay_core::Timestamp;
 use mainstay_db::WriteUnit;
@@ -23,7 +23,10 @@ pub(crate) async fn with_skus(
     connection.query_all(&query).await?.iter().map(Product::try_from).collect()
 }
 
-/// Adds these products; one whose SKU is there already is changed instead. No SKU twice.
+/// Adds these products; one of those `stored` is changed instead. No SKU twice, and the stored ones locked.
+///
+/// # Errors
+/// A unique violation if somebody else added one of them meanwhile.
 pub(crate) async fn upsert(
     unit: &WriteUnit,
     stored: &[Product],
@@ -48,18 +51,23 @@ pub(crate) async fn upsert(
         ])
         .value(Column::Version, Expr::col((Entity, Column::Version)).add(1))
         .to_owned();
-    let rows = products.iter().map(|details| row(details, now));
-    Entity::insert_many(rows).on_conflict(change).exec_without_returning(unit).await?;
+    let there: HashMap<&str, ProductId> =
+        stored.iter().map(|product| (product.sku.as_str(), product.id)).collect();
+    let (old, new): (Vec<_>, Vec<_>) =
+        products.iter().partition(|details| there.contains_key(details.sku.as_str()));
+    let rows =
+        |details: Vec<&Details>| details.into_iter().map(|details| row(details, now)).collect::<Vec<_>>();
+    if !old.is_empty() {
+        Entity::insert_many(rows(old)).on_conflict(change).exec_without_returning(unit).await?;
+    }
+    if !new.is_empty() {
+        Entity::insert_many(rows(new)).exec_without_returning(unit).await?;
+    }
 
     let ids = ids(unit, products).await?;
     let of_product = |details: &Details| ids.get(&details.sku).copied();
-    let there: HashSet<ProductId> = stored.iter().map(|product| product.id).collect();
-    let changed: Vec<i64> = products
-        .iter()
-        .filter_map(of_product)
-        .filter(|id| there.contains(id))
-        .map(ProductId::number)
-        .collect();
+    let changed: Vec<i64> =
+        products.iter().filter_map(|details| Some(there.get(details.sku.as_str())?.number())).collect();
     if !changed.is_empty() {
         let old = product_words::Column::ProductId.is_in(changed.iter().copied());
         product_words::Entity::delete_many().filter(old).exec(unit).await?;

@@ -10,6 +10,8 @@ use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, NotSet, QueryFilter as _, Set,
 };
 
+use crate::dialect::row_lock;
+use crate::domain::category::CategoryId;
 use crate::domain::product::{Details, Product, ProductId};
 use crate::domain::values::{Stock, norm_of_tag};
 use crate::entity::products::{ActiveModel, CATEGORY_SLUG, COLUMNS, Column, Entity, row};
@@ -115,6 +117,37 @@ pub(crate) async fn change_stock(
         .exec(unit)
         .await?;
     Ok(changed.rows_affected == 1)
+}
+
+/// Keeps this product from others' changes until the unit ends, and waits for who changes it now.
+pub(crate) async fn lock(unit: &WriteUnit, id: ProductId) -> Result<(), DbErr> {
+    lock_those(unit, Column::Id.eq(id.number())).await
+}
+
+/// The same for the products in this category.
+pub(crate) async fn lock_category(unit: &WriteUnit, category: CategoryId) -> Result<(), DbErr> {
+    lock_those(unit, Column::CategoryId.eq(category.0)).await
+}
+
+/// The same for the products with one of these SKUs, as far as there are any.
+pub(crate) async fn lock_skus(
+    unit: &WriteUnit,
+    skus: impl Iterator<Item = &str> + Send,
+) -> Result<(), DbErr> {
+    lock_those(unit, Column::Sku.is_in(skus)).await
+}
+
+/// In the order of their ids, so that of two who lock many none waits for what the other has.
+async fn lock_those(unit: &WriteUnit, which: Expr) -> Result<(), DbErr> {
+    let Some(lock) = row_lock(unit.dialect()) else { return Ok(()) };
+    let query = Query::select()
+        .column(Column::Id)
+        .from(Entity)
+        .and_where(which)
+        .order_by(Column::Id, sea_orm::Order::Asc)
+        .lock(lock)
+        .take();
+    unit.query_all(&query).await.map(drop)
 }
 
 /// Up to `most` products with larger ids than `last`, ascending.

@@ -1,19 +1,20 @@
 //! Categories.
 //!
-//! The tree is small and asked for often: it is read as a whole. A change of it
-//! runs as if alone, so that of two moves that would make a cycle together the
-//! second sees the first.
+//! The tree is small and asked for often: it is read as a whole. Changes of it wait
+//! for each other, so that of two moves that would make a cycle together the second
+//! sees the first; they do not wait for products that sell, nor those for them.
 
 use std::sync::Arc;
 
 use mainstay_cache::Cache;
 use mainstay_core::page::Start;
 use mainstay_core::{Actor, AuditEntry, Faults, Page, Paging, Patch, Problem, text};
-use mainstay_db::{Db, DbProblem as _, UnitWork, WriteUnit};
+use mainstay_db::{Db, DbProblem as _, WriteUnit, is_retryable};
 use mainstay_http::{ETag, IfMatch};
 use sea_orm::DbErr;
 use serde_json::Value;
 
+use super::again;
 use crate::domain::category::{
     Category, CategoryId, CategoryPatch, CategoryTree, MAX_CATEGORIES, MAX_DEPTH, NewCategory,
 };
@@ -96,36 +97,33 @@ impl Categories {
         actor: &Actor,
         new: &NewCategory,
     ) -> Result<(Arc<CategoryTree>, Category), CatalogError> {
-        let created = self.db.write_retrying(actor, |unit| {
-            UnitWork::new(async move {
-                let tree = CategoryTree::new(repo::categories::all(unit).await?);
-                if tree.all().len() >= MAX_CATEGORIES {
-                    return Err(CatalogError::TooMany);
-                }
-                let parent = parent(&tree, new.parent.as_ref())?;
-                if parent.is_some_and(|parent| tree.depth(parent) >= MAX_DEPTH) {
-                    return Err(CatalogError::TooDeep);
-                }
-                let (slug, name, now) = (new.slug.as_str(), new.name.as_str(), self.db.clock().now());
-                let id = repo::categories::insert(unit, slug, name, parent, now).await?;
-                let category = Category {
-                    id,
-                    slug: slug.to_owned(),
-                    name: name.to_owned(),
-                    parent,
-                    version: 1,
-                    created_at: now,
-                    updated_at: now,
-                };
-                let entry = AuditEntry::new("category.created", target(id));
-                let above = new.parent.as_ref().map(Slug::as_str);
-                unit.audit(entry.set("slug", slug).set("name", name).set("parent", above));
-                unit.emit(&CategoryChanged { slug: slug.to_owned(), now: Some(slug.to_owned()) });
-                self.kept.tree_changes(unit);
-                Ok(with(&tree, category))
-            })
-        });
-        created.await
+        let unit = self.db.write(actor).await?;
+        let tree = locked(&unit).await?;
+        if tree.all().len() >= MAX_CATEGORIES {
+            return Err(CatalogError::TooMany);
+        }
+        let parent = parent(&tree, new.parent.as_ref())?;
+        if parent.is_some_and(|parent| tree.depth(parent) >= MAX_DEPTH) {
+            return Err(CatalogError::TooDeep);
+        }
+        let (slug, name, now) = (new.slug.as_str(), new.name.as_str(), self.db.clock().now());
+        let id = repo::categories::insert(&unit, slug, name, parent, now).await?;
+        let category = Category {
+            id,
+            slug: slug.to_owned(),
+            name: name.to_owned(),
+            parent,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        let entry = AuditEntry::new("category.created", target(id));
+        let above = new.parent.as_ref().map(Slug::as_str);
+        unit.audit(entry.set("slug", slug).set("name", name).set("parent", above));
+        unit.emit(&CategoryChanged { slug: slug.to_owned(), now: Some(slug.to_owned()) });
+        self.kept.tree_changes(&unit);
+        unit.commit().await?;
+        Ok(with(&tree, category))
     }
 
     /// Makes a category what `new` says.
@@ -154,35 +152,49 @@ impl Categories {
         if_match: &IfMatch,
         patch: &CategoryPatch,
     ) -> Result<(Arc<CategoryTree>, Category), CatalogError> {
-        let updated = self.db.write_retrying(actor, |unit| {
-            UnitWork::new(async move {
-                let tree = CategoryTree::new(repo::categories::all(unit).await?);
-                let before = present(&tree, slug, if_match)?;
-                let mut after = patched(&tree, &before, patch)?;
-                if after == before {
-                    return Ok((Arc::new(tree), before));
-                }
-                after.version += 1;
-                after.updated_at = self.db.clock().now();
-                repo::categories::update(unit, &after).await?;
-                if (&before.slug, before.parent) != (&after.slug, after.parent) {
-                    // Their answers show it, so that their ETags must not stay.
-                    let below = tree.with_descendants(after.id);
-                    repo::categories::touch(unit, &after, &below[1..]).await?;
-                }
-                let parent = |category: &Category| tree.parent(category).map(|parent| parent.slug.clone());
-                unit.audit(
-                    AuditEntry::new("category.updated", target(after.id))
-                        .changed("slug", &before.slug, &after.slug)
-                        .changed("name", &before.name, &after.name)
-                        .changed("parent", &parent(&before), &parent(&after)),
-                );
-                unit.emit(&CategoryChanged { slug: before.slug, now: Some(after.slug.clone()) });
-                self.kept.tree_changes(unit);
-                Ok(with(&tree, after))
-            })
-        });
-        updated.await
+        again(|| self.change(actor, slug, if_match, patch), is_retryable).await
+    }
+
+    async fn change(
+        &self,
+        actor: &Actor,
+        slug: &Slug,
+        if_match: &IfMatch,
+        patch: &CategoryPatch,
+    ) -> Result<(Arc<CategoryTree>, Category), CatalogError> {
+        let unit = self.db.write(actor).await?;
+        let tree = locked(&unit).await?;
+        let before = present(&tree, slug, if_match)?;
+        let mut after = patched(&tree, &before, patch)?;
+        if after == before {
+            return Ok((Arc::new(tree), before));
+        }
+        after.version += 1;
+        after.updated_at = self.db.clock().now();
+        let renamed = before.slug != after.slug;
+        if renamed {
+            // Before the category, as everybody else: whoever puts a product into it has the product first.
+            repo::products::lock_category(&unit, after.id).await?;
+        }
+        repo::categories::update(&unit, &after).await?;
+        // The answers about what is below show it, so that their ETags must not stay.
+        if renamed || before.parent != after.parent {
+            repo::categories::touch(&unit, &tree.with_descendants(after.id)[1..]).await?;
+        }
+        if renamed {
+            repo::categories::touch_products(&unit, after.id).await?;
+        }
+        let parent = |category: &Category| tree.parent(category).map(|parent| parent.slug.clone());
+        unit.audit(
+            AuditEntry::new("category.updated", target(after.id))
+                .changed("slug", &before.slug, &after.slug)
+                .changed("name", &before.name, &after.name)
+                .changed("parent", &parent(&before), &parent(&after)),
+        );
+        unit.emit(&CategoryChanged { slug: before.slug, now: Some(after.slug.clone()) });
+        self.kept.tree_changes(&unit);
+        unit.commit().await?;
+        Ok(with(&tree, after))
     }
 
     /// Deletes a category in which nothing is.
@@ -190,18 +202,19 @@ impl Categories {
     /// # Errors
     /// [`CatalogError::CategoryNotFound`], [`CatalogError::InUse`], a stale `if_match`, or the database's.
     pub async fn delete(&self, actor: &Actor, slug: &Slug, if_match: &IfMatch) -> Result<(), CatalogError> {
-        let deleted = self.db.write_retrying(actor, |unit| {
-            UnitWork::new(async move {
-                let tree = CategoryTree::new(repo::categories::all(unit).await?);
-                let category = present(&tree, slug, if_match)?;
-                repo::categories::delete(unit, &category).await?;
-                tell_of_deletion(unit, category);
-                self.kept.tree_changes(unit);
-                Ok(())
-            })
-        });
-        deleted.await
+        let unit = self.db.write(actor).await?;
+        let category = present(&locked(&unit).await?, slug, if_match)?;
+        repo::categories::delete(&unit, &category).await?;
+        tell_of_deletion(&unit, category);
+        self.kept.tree_changes(&unit);
+        Ok(unit.commit().await?)
     }
+}
+
+/// The tree, which nobody else changes until the unit ends.
+async fn locked(unit: &WriteUnit) -> Result<CategoryTree, DbErr> {
+    repo::categories::lock_tree(unit).await?;
+    Ok(CategoryTree::new(repo::categories::all(unit).await?))
 }
 
 fn target(id: CategoryId) -> String {

@@ -213,16 +213,22 @@ impl Products {
     ) -> Result<(WriteUnit, Product), CatalogError> {
         let delta = change.delta.count();
         let unit = self.db.write(actor).await?;
-        let changed = repo::products::change_stock(&unit, id, delta, self.db.clock().now()).await?;
-        let product = repo::products::find(&unit, id).await?.ok_or(CatalogError::NotFound(id))?;
-        if !changed {
-            let available = product.stock;
-            return Err(if available + delta > Stock::MOST {
-                CatalogError::stock_out_of_range()
-            } else {
-                CatalogError::InsufficientStock { id, available }
-            });
+        let now = self.db.clock().now();
+        if !repo::products::change_stock(&unit, id, delta, now).await? {
+            // Others may have changed it since, so that what is looked at now must not be blamed before it
+            // was tried: from here on it stays.
+            repo::products::lock(&unit, id).await?;
+            if !repo::products::change_stock(&unit, id, delta, now).await? {
+                let product = repo::products::find(&unit, id).await?.ok_or(CatalogError::NotFound(id))?;
+                let available = product.stock;
+                return Err(if available + delta > Stock::MOST {
+                    CatalogError::stock_out_of_range()
+                } else {
+                    CatalogError::InsufficientStock { id, available }
+                });
+            }
         }
+        let product = repo::products::find(&unit, id).await?.ok_or(CatalogError::NotFound(id))?;
         let entry = AuditEntry::new("product.stock_changed", target(id));
         unit.audit(entry.changed("stock", &(product.stock - delta), &product.stock));
         unit.emit(&StockChanged { product_id: id, sku: product.sku.clone(), delta, stock: product.stock });

@@ -83,3 +83,20 @@ async fn what_shows_a_slug_gets_a_new_version_when_that_changes() {
     assert_eq!(versions, [2, 2]);
     assert_eq!(fixture.skus(&[("category", "new")]).await, ["one"]);
 }
+
+#[tokio::test]
+async fn a_category_that_moves_leaves_its_products_as_they_were() {
+    let fixture = catalog().await;
+    for slug in ["top", "moved"] {
+        fixture.category(slug, None).await;
+    }
+    fixture.category("child", Some("moved")).await;
+    let product = fixture.add("one", json!({"category": "moved"})).await;
+
+    patch(&fixture, "moved", json!({"parent": "top"})).await.unwrap();
+
+    assert_eq!(fixture.products.get(product.id).await.unwrap().version, 1);
+    // What is below shows where it is.
+    let tree = fixture.categories.tree().await.unwrap();
+    assert_eq!(["moved", "child"].map(|slug| tree.find(slug).unwrap().version), [2, 2]);
+}

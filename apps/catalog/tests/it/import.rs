@@ -3,10 +3,13 @@
 use std::io::Cursor;
 
 use futures_util::TryStreamExt as _;
+use mainstay_catalog::domain::category::MAX_CATEGORIES;
 use mainstay_catalog::domain::product::Product;
 use mainstay_catalog::{Importer, demo};
 use mainstay_transfer::import::{Report, import};
 use mainstay_transfer::{Format, ImportCounts, Mode, Records};
+use sea_orm::ConnectionTrait as _;
+use sea_orm::sea_query::Query;
 use serde_json::json;
 
 use crate::support::{ACTOR, Fixture, catalog, catalog_of};
@@ -103,7 +106,7 @@ async fn bad_rows_are_told_with_line_and_every_fault_and_the_good_ones_are_in() 
 async fn categories_are_made_if_that_is_asked_for() {
     let fixture = catalog().await;
     fixture.category("chairs", None).await;
-    let importer = Importer { create_categories: true, ..fixture.importer() };
+    let importer = Importer::new(fixture.products.clone(), true);
     let file = "sku,name,price,currency,category\na,A,1,EUR,chairs\nb,B,1,EUR,desks\nc,C,1,EUR,desks\n";
 
     let dry = bring_in(&importer, Format::Csv, file, Mode::DryRun).await;
@@ -134,4 +137,64 @@ async fn the_later_row_wins_whether_in_one_batch_or_not() {
     assert_eq!(report.counts, counts(1_201, 2, 0));
     let [product] = &fixture.list(&[("q", "three")]).await.items[..] else { panic!() };
     assert_eq!((&*product.sku, product.version), ("a", 2));
+}
+
+#[tokio::test]
+async fn the_largest_product_goes_out_and_comes_in() {
+    let long = |length: usize| "\u{1F6CB}".repeat(length);
+    let tags: Vec<_> = (10..30).map(|place| format!("{}{place}", long(48))).collect();
+    let attributes: serde_json::Map<_, _> =
+        (10..60).map(|place| (format!("{}{place}", long(48)), long(500).into())).collect();
+    let largest = json!({
+        "name": long(200), "description": long(5_000), "tags": tags, "attributes": attributes,
+        "stock": 1_000_000_000,
+    });
+    for format in [Format::Csv, Format::Ndjson] {
+        let (from, to) = (catalog().await, catalog().await);
+        from.add(&long(64), largest.clone()).await;
+        let quotes = "\"".repeat(500);
+        let quoted: serde_json::Map<_, _> =
+            (10..60).map(|place| (format!("{place}"), quotes.as_str().into())).collect();
+        from.add("quoted", json!({"description": "\"".repeat(5_000), "attributes": quoted})).await;
+
+        let file = take_out(&from, format).await;
+        assert!(file.len() > 120_000);
+        let report = bring_in(&to.importer(), format, file.clone(), Mode::Write).await;
+
+        assert_eq!((report.counts, report.failed), (counts(2, 0, 0), 0), "{report:?}");
+        assert!(take_out(&to, format).await == file, "{format:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_import_makes_no_more_categories_than_there_can_be() {
+    let fixture = catalog().await;
+    let unit = fixture.db.write(&ACTOR).await.unwrap();
+    for chunk in (0..MAX_CATEGORIES as i64 - 2).collect::<Vec<_>>().chunks(2_000) {
+        let mut insert = Query::insert()
+            .into_table("categories")
+            .columns(["slug", "name", "version", "created_at", "updated_at"])
+            .take();
+        for place in chunk {
+            let slug = format!("c{place}");
+            insert.values_panic([slug.clone().into(), slug.into(), 1_i64.into(), 0_i64.into(), 0_i64.into()]);
+        }
+        unit.execute(&insert).await.unwrap();
+    }
+    unit.commit().await.unwrap();
+    // The fourth row's is one too many, though it comes in another batch.
+    let filler: String = (0..1_200).map(|place| format!("f{place},F,1,EUR,c7\n")).collect();
+    let file = format!(
+        "sku,name,price,currency,category\na,A,1,EUR,new-1\nb,B,1,EUR,new-2\nc,C,1,EUR,new-1\n{filler}\
+         d,D,1,EUR,new-3\ne,E,1,EUR,new-2\n"
+    );
+
+    for mode in [Mode::DryRun, Mode::Write] {
+        let importer = Importer::new(fixture.products.clone(), true);
+        let report = bring_in(&importer, Format::Csv, file.as_str(), mode).await;
+        assert_eq!((report.counts, report.failed), (counts(1_204, 0, 0), 1), "{mode:?}");
+        let fault = ("category".to_owned(), "category_limit".to_owned());
+        assert_eq!(told(&report), [(1_205, vec![fault])], "{mode:?}");
+    }
+    assert_eq!(fixture.categories.tree().await.unwrap().all().len(), MAX_CATEGORIES);
 }

@@ -1,8 +1,10 @@
 //! What must hold however many come at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
 use mainstay_catalog::CatalogError;
+use mainstay_catalog::domain::product::Product;
 use mainstay_catalog::domain::values::Slug;
 use mainstay_core::Problem;
 use mainstay_core::input::{Text as _, from_json};
@@ -184,4 +186,87 @@ async fn imports_of_the_same_products_at_once_add_each_once() {
     assert_eq!(counts.iter().map(|counts| counts.created).sum::<u64>(), 200, "{counts:?}");
     assert_eq!(counts.iter().map(|counts| counts.unchanged).sum::<u64>(), 600, "{counts:?}");
     assert_eq!(fixture.list(&[("tags", "t")]).await.total, Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_category_is_renamed_and_a_file_imported_while_products_sell() {
+    for _ in 0..3 {
+        let fixture = catalog().await;
+        fixture.category("old", None).await;
+        fixture.category("other", None).await;
+        let mut products = Vec::new();
+        for place in 0..4 {
+            products.push(fixture.add(&format!("p{place}"), json!({"category": "old"})).await.id);
+        }
+        let (stop, sold) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let mut shops = JoinSet::new();
+        for _ in 0..4 {
+            let (service, products) = (fixture.products.clone(), products.clone());
+            let (stop, sold) = (stop.clone(), sold.clone());
+            shops.spawn(async move {
+                let mut changed: Vec<Product> = Vec::new();
+                for id in products.iter().cycle() {
+                    if stop.load(SeqCst) {
+                        break;
+                    }
+                    let one = from_json(&json!({"delta": 1})).unwrap();
+                    changed.push(service.change_stock(&ACTOR, *id, &one).await.unwrap());
+                    sold.fetch_add(1, SeqCst);
+                }
+                changed
+            });
+        }
+        while sold.load(SeqCst) < 20 {
+            tokio::task::yield_now().await;
+        }
+
+        // One is new in the category that gets another name: refused if that comes first.
+        let rows: Vec<_> = (0..4)
+            .map(|place| product(&format!("p{place}"), json!({"category": "other", "stock": 100_000})))
+            .chain([product("new", json!({"category": "old", "stock": 1}))])
+            .collect();
+        let importer = fixture.importer();
+        let patch = from_json(&json!({"slug": "new"})).unwrap();
+        let old = slug("old");
+        let (renamed, imported) = tokio::join!(
+            async { fixture.categories.update(&ACTOR, &old, &IfMatch::absent(), &patch).await },
+            async { importer.take(&ACTOR, &rows, Mode::Write).await }
+        );
+        stop.store(true, SeqCst);
+        let changed = shops.join_all().await.concat();
+
+        renamed.unwrap();
+        assert_eq!(imported.unwrap().counts.updated, 4);
+        for id in products {
+            let of_it: Vec<_> = changed.iter().filter(|product| product.id == id).collect();
+            let after_import = of_it.iter().filter(|product| product.stock > 100_000).count() as i64;
+            let now = fixture.products.get(id).await.unwrap();
+            assert_eq!(now.stock, 100_000 + after_import);
+            // The import changed it, and the rename too if that came first.
+            let others = now.version - 1 - of_it.len() as i64;
+            assert!((1..=2).contains(&others), "{others}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_refusal_for_want_of_stock_says_a_number_that_is_too_small() {
+    let fixture = catalog().await;
+    let lamp = fixture.add("lamp", json!({"stock": 1})).await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..6 {
+        let products = fixture.products.clone();
+        tasks.spawn(async move {
+            for _ in 0..60 {
+                let by = |delta: i64| from_json(&json!({"delta": delta})).unwrap();
+                match products.change_stock(&ACTOR, lamp.id, &by(-1)).await {
+                    Ok(_) => drop(products.change_stock(&ACTOR, lamp.id, &by(1)).await.unwrap()),
+                    Err(CatalogError::InsufficientStock { available, .. }) => assert_eq!(available, 0),
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        });
+    }
+    tasks.join_all().await;
+    assert_eq!(fixture.products.get(lamp.id).await.unwrap().stock, 1);
 }

@@ -8,6 +8,7 @@ use mainstay_catalog::domain::product::{NewProduct, Product};
 use mainstay_catalog::{BATCH_ROWS, Categories, Importer, Products, demo, migrations};
 use mainstay_core::input::{from_json, from_pairs};
 use mainstay_core::{Actor, OsRng, Page, Paging, SystemClock};
+use mainstay_db::Db;
 use mainstay_db::testing::TestDatabase;
 use mainstay_telemetry::Metrics;
 use mainstay_transfer::{Import as _, Mode};
@@ -19,6 +20,7 @@ pub const ACTOR: Actor = Actor::system("test");
 pub struct Fixture {
     pub products: Products,
     pub categories: Categories,
+    pub db: Db,
     // Last: dropped when nothing uses it any more.
     _database: TestDatabase,
 }
@@ -28,8 +30,8 @@ pub async fn catalog() -> Fixture {
     let db = database.open();
     let cache = Cache::local(Arc::new(SystemClock), Arc::new(OsRng), &Metrics::new());
     let categories = Categories::new(db.clone(), &cache);
-    let products = Products::new(db, &cache, categories.clone());
-    Fixture { products, categories, _database: database }
+    let products = Products::new(db.clone(), &cache, categories.clone());
+    Fixture { products, categories, db, _database: database }
 }
 
 pub async fn catalog_of(count: usize) -> Fixture {
@@ -46,7 +48,7 @@ pub async fn catalog_of(count: usize) -> Fixture {
 
 impl Fixture {
     pub fn importer(&self) -> Importer {
-        Importer { products: self.products.clone(), create_categories: false }
+        Importer::new(self.products.clone(), false)
     }
 
     /// Adds a category at a place.
