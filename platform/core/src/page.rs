@@ -31,6 +31,13 @@ pub trait Sorting: Copy + Debug + PartialEq + Send + Sync + 'static {
         true
     }
 
+    /// The order that a list may take instead, and whether that is descending, where this one has no cursor
+    /// and says nothing about the request: without words to look for, none of the rows is more relevant.
+    /// The input can't know; it lets a cursor of that order pass, and whoever keeps this order refuses it.
+    fn instead(self) -> Option<(Self, bool)> {
+        None
+    }
+
     /// Its name on the wire.
     fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, sort)| *sort == self).map_or("", |(name, _)| name)
@@ -186,7 +193,13 @@ impl<S: Sorting> Field for Paging<S> {
                     );
                 };
                 let paging = Self { start: Start::After { key, id }, page_size, sort, descending };
-                if !sort.has_cursor() || paging.sort_text() != made_for {
+                let followed = match sort.instead() {
+                    Some((sort, turned)) => {
+                        Paging { sort, descending: descending != turned, ..paging.clone() }
+                    }
+                    None => paging.clone(),
+                };
+                if !followed.sort.has_cursor() || followed.sort_text() != made_for {
                     let message =
                         format!("was made for sort={made_for} and can't be used with another order");
                     return reader.fault("cursor", Invalid::new("invalid_cursor", message));

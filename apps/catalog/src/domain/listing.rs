@@ -1,7 +1,7 @@
 //! Which products a reader wants to see, and in which order.
 
-use mainstay_core::input::Text;
-use mainstay_core::{Currency, Decimal, Faults, Invalid, Paging, Sorting, text};
+use mainstay_core::input::{Field, Property, Reader, Text};
+use mainstay_core::{Currency, Decimal, Invalid, Paging, Sorting, text};
 use serde_json::{Value, json};
 
 use super::values::{Slug, Tag};
@@ -53,6 +53,10 @@ impl Sorting for ProductOrder {
 
     fn has_cursor(self) -> bool {
         self != Self::Relevance
+    }
+
+    fn instead(self) -> Option<(Self, bool)> {
+        (self == Self::Relevance).then_some((Self::CreatedAt, true))
     }
 }
 
@@ -130,28 +134,46 @@ pub struct Filter {
     pub tags: Vec<Tag>,
 }
 
-impl Filter {
-    /// The filter itself, if a product could pass it.
-    ///
-    /// # Errors
-    /// If the lowest price is above the highest.
-    pub fn checked(self) -> Result<Self, Faults> {
-        match (self.min_price, self.max_price) {
-            (Some(min), Some(max)) if min.ten_thousandths() > max.ten_thousandths() => {
-                Err(Faults::one("min_price", "above_max_price", "must not be above max_price"))
-            }
-            _ => Ok(self),
-        }
+/// `min_price` and `max_price`: the lowest is not above the highest.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PriceRange {
+    /// The number in the price is at least this.
+    pub min: Option<Decimal>,
+    /// The number in the price is at most this.
+    pub max: Option<Decimal>,
+}
+
+impl Field for PriceRange {
+    fn describe(_: &'static str, _: &str, out: &mut Vec<Property>) {
+        let mut add = |name, doc| <Option<Decimal> as Field>::describe(name, doc, out);
+        add("min_price", "Only products whose price is at least this number, in their own currency.");
+        add("max_price", "Only products whose price is at most this number, in their own currency.");
     }
 
+    fn take(_: &'static str, reader: &mut Reader<'_>) -> Option<Self> {
+        let min = <Option<Decimal> as Field>::take("min_price", reader);
+        let max = <Option<Decimal> as Field>::take("max_price", reader);
+        let (min, max) = (min?, max?);
+        match (min, max) {
+            (Some(least), Some(most)) if least.ten_thousandths() > most.ten_thousandths() => {
+                reader.fault("min_price", Invalid::new("above_max_price", "must not be above max_price"))
+            }
+            _ => Some(Self { min, max }),
+        }
+    }
+}
+
+impl Filter {
     /// The paging with an order that this filter has: without words nothing is
     /// more relevant than another, and the newest come first.
     #[must_use]
     pub fn order(&self, paging: Paging<ProductOrder>) -> Paging<ProductOrder> {
-        if self.q.is_some() || paging.sort != ProductOrder::Relevance {
-            return paging;
+        match paging.sort.instead() {
+            Some((sort, turned)) if self.q.is_none() => {
+                Paging { sort, descending: paging.descending != turned, ..paging }
+            }
+            _ => paging,
         }
-        Paging { sort: ProductOrder::CreatedAt, descending: !paging.descending, ..paging }
     }
 }
 
@@ -161,6 +183,8 @@ pub const PRICE_BANDS: &[&str] =
 
 #[cfg(test)]
 mod tests {
+    use mainstay_core::input::from_pairs;
+
     use super::*;
 
     #[test]
@@ -175,13 +199,19 @@ mod tests {
 
     #[test]
     fn prices_are_compared_as_numbers() {
-        let filter = |min: &str, max: &str| Filter {
-            min_price: Decimal::parse(min).ok(),
-            max_price: Decimal::parse(max).ok(),
-            ..Filter::default()
+        mainstay_core::input! {
+            /// Prices.
+            struct Prices {
+                /// Both.
+                prices: PriceRange,
+            }
+        }
+        let read = |min: &str, max: &str| {
+            let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            from_pairs::<Prices>(&[pair("min_price", min), pair("max_price", max)])
         };
-        assert!(filter("9.50", "10").checked().is_ok());
-        assert!(filter("10.0", "10").checked().is_ok());
-        assert_eq!(&*filter("10.01", "10").checked().unwrap_err().as_slice()[0].field, "min_price");
+        assert!(read("9.50", "10").is_ok());
+        assert!(read("10.0", "10").is_ok());
+        assert_eq!(&*read("10.01", "10").unwrap_err().as_slice()[0].field, "min_price");
     }
 }

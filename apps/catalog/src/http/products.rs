@@ -5,14 +5,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use mainstay_auth::Caller;
-use mainstay_core::{Currency, Decimal, Many, Paging, Problem};
+use mainstay_core::{Currency, Many, Paging, Problem};
 use mainstay_http::{
     Created, ETag, Id, IdempotencyKey, Idempotent, IfMatch, IfNoneMatch, PublicCache, Tagged, Valid,
     ValidQuery, WrittenListing, WrittenResource,
 };
 
 use super::views::{More, ProductPage, ProductView};
-use crate::domain::listing::{Facets, Filter, ProductOrder, SearchText};
+use crate::domain::listing::{Facets, Filter, PriceRange, ProductOrder, SearchText};
 use crate::domain::product::{NewProduct, ProductId, ProductPatch, StockChange};
 use crate::domain::values::{Slug, Tag};
 use crate::error::CatalogError;
@@ -29,10 +29,8 @@ mainstay_core::input! {
         q: Option<SearchText>,
         /// Only products of the category with this slug, or of one below it.
         category: Option<Slug>,
-        /// Only products whose price is at least this number, in their own currency.
-        min_price: Option<Decimal>,
-        /// Only products whose price is at most this number, in their own currency.
-        max_price: Option<Decimal>,
+        /// The lowest and the highest price.
+        prices: PriceRange,
         /// Only products with prices in this currency.
         currency: Option<Currency>,
         /// `true`: only products of which there are some; `false`: only those sold out.
@@ -65,8 +63,9 @@ pub(super) async fn list_products(
     caller: Caller,
     ValidQuery(query): ValidQuery<ListProducts>,
 ) -> Result<Response, Problem> {
-    let ListProducts { paging, q, category, min_price, max_price, currency, in_stock, tags, facets } = query;
-    let filter = Filter { q, category, min_price, max_price, currency, in_stock, tags: tags.0 }.checked()?;
+    let ListProducts { paging, q, category, prices, currency, in_stock, tags, facets } = query;
+    let PriceRange { min: min_price, max: max_price } = prices;
+    let filter = Filter { q, category, min_price, max_price, currency, in_stock, tags: tags.0 };
     let paging = filter.order(paging);
     let facets = facets.unwrap_or_default();
     let key = ListKey::of(&filter, facets, &paging);

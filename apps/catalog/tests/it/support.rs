@@ -92,10 +92,8 @@ mainstay_core::input! {
         q: Option<mainstay_catalog::domain::listing::SearchText>,
         /// A category.
         category: Option<mainstay_catalog::domain::values::Slug>,
-        /// The lowest price.
-        min_price: Option<mainstay_core::Decimal>,
-        /// The highest price.
-        max_price: Option<mainstay_core::Decimal>,
+        /// The lowest and the highest price.
+        prices: mainstay_catalog::domain::listing::PriceRange,
         /// A currency.
         currency: Option<mainstay_core::Currency>,
         /// Whether there are any.
@@ -108,10 +106,9 @@ mainstay_core::input! {
 /// A filter and a paging out of the parameters of a request.
 pub fn query(pairs: &[(&str, &str)]) -> (Filter, Paging<ProductOrder>) {
     let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let Query { paging, q, category, min_price, max_price, currency, in_stock, tags } =
-        from_pairs(&pairs).unwrap();
+    let Query { paging, q, category, prices, currency, in_stock, tags } = from_pairs(&pairs).unwrap();
+    let (min_price, max_price) = (prices.min, prices.max);
     let filter = Filter { q, category, min_price, max_price, currency, in_stock, tags: tags.0 };
-    let filter = filter.checked().unwrap();
     let paging = filter.order(paging);
     (filter, paging)
 }
