@@ -1,15 +1,37 @@
 //! The endpoints as a client meets them.
 
+use std::sync::Mutex;
+
 use axum::http::Method;
-use mainstay_catalog::Catalog;
+use mainstay_catalog::domain::listing::Facets;
+use mainstay_catalog::{Catalog, Importer};
+use mainstay_core::input::Text as _;
 use mainstay_testkit::{Client, Reply, TestApp, json};
+use mainstay_transfer::{Import as _, Mode};
 use serde_json::Value;
+
+use crate::support::{ACTOR, product, query};
 
 const PRODUCTS: &str = "/api/v1/products";
 const CATEGORIES: &str = "/api/v1/categories";
 
 async fn boot() -> TestApp {
     TestApp::boot(|backend| backend.with(Catalog::new)).await
+}
+
+/// The same, with what goes past HTTP.
+async fn boot_with_catalog() -> (TestApp, Catalog) {
+    let catalog = Mutex::new(None);
+    let app = TestApp::boot(|backend| {
+        backend.with(|platform| {
+            let app = Catalog::new(platform);
+            *catalog.lock().unwrap() = Some(app.clone());
+            app
+        })
+    })
+    .await;
+    let catalog = catalog.into_inner().unwrap().unwrap();
+    (app, catalog)
 }
 
 async fn add(staff: &Client, sku: &str, more: Value) -> Reply {
@@ -156,6 +178,11 @@ async fn every_fault_is_told() {
             ("categry", "unknown_field"),
         ]
     );
+    let both = format!("{PRODUCTS}?page=0&min_price=10.01&max_price=10&currency=eur");
+    assert_eq!(
+        app.anonymous().get(&both).await.faults(),
+        [("page", "out_of_range"), ("min_price", "above_max_price"), ("currency", "invalid_currency")]
+    );
     let crossed = app.anonymous().get(&format!("{PRODUCTS}?min_price=10.01&max_price=10")).await;
     assert_eq!((crossed.status.as_u16(), crossed.faults()), (422, vec![("min_price", "above_max_price")]));
 }
@@ -293,6 +320,21 @@ async fn a_list_is_paged_sorted_and_searched_in_one_shape() {
     let next = get(&format!("page_size=1&cursor={}", plain.json["next_cursor"].as_str().unwrap())).await;
     assert_eq!((skus(&plain), skus(&next)), (vec!["c"], vec!["b"]));
 
+    // The same where it is asked for by name; the other way round is another order, and words to look for
+    // bring back a relevance that has no cursor.
+    for (sort, expected) in [("relevance", ["c", "b"]), ("-relevance", ["a", "b"])] {
+        let first = get(&format!("page_size=1&sort={sort}")).await;
+        let cursor = first.json["next_cursor"].as_str().unwrap();
+        let next = get(&format!("page_size=1&sort={sort}&cursor={cursor}")).await;
+        assert_eq!([skus(&first), skus(&next)].concat(), expected);
+        for query in [
+            format!("sort={}&cursor={cursor}", if sort == "relevance" { "-relevance" } else { "relevance" }),
+            format!("sort={sort}&q=desk&cursor={cursor}"),
+        ] {
+            assert_eq!(get(&query).await.faults(), [("cursor", "invalid_cursor")], "{query}");
+        }
+    }
+
     let found = get("q=DESK&tags=new&page_size=1&facets=tags,price,category").await;
     assert_eq!(
         (skus(&found), &found.json["total"], &found.json["next_cursor"]),
@@ -417,16 +459,7 @@ async fn other_apps_hear_of_every_change() {
 #[tokio::test]
 async fn demo_products_come_once() {
     use mainstay_app::App as _;
-    let catalog = std::sync::Mutex::new(None);
-    let app = TestApp::boot(|backend| {
-        backend.with(|platform| {
-            let app = Catalog::new(platform);
-            *catalog.lock().unwrap() = Some(app.clone());
-            app
-        })
-    })
-    .await;
-    let catalog = catalog.into_inner().unwrap().unwrap();
+    let (app, catalog) = boot_with_catalog().await;
 
     assert_eq!(catalog.seed_demo().await.unwrap(), ["400 demo products in the catalog"]);
     assert!(catalog.seed_demo().await.unwrap().is_empty());
@@ -482,4 +515,155 @@ async fn what_is_kept_ready_never_hides_a_change() {
     staff.delete(one, &[]).await;
     assert_eq!(anonymous.get(one).await.status, 404);
     assert_eq!(skus(&anonymous.get(PRODUCTS).await), ["b"]);
+}
+
+#[tokio::test]
+async fn every_kind_of_change_is_seen_on_every_node() {
+    let (app, catalog) = boot_with_catalog().await;
+    let other = app.another_node(|backend| backend.with(Catalog::new)).await;
+    let staff = app.staff().await;
+    for slug in ["desks", "empty"] {
+        staff.post(CATEGORIES, json!({"slug": slug, "name": slug})).await;
+    }
+    add(&staff, "a", json!({"category": "desks", "stock": 1, "tags": ["old"]})).await;
+    let one = "/api/v1/products/1";
+    // The product's stock, tags, name and category; how many are found in two categories and by two tags, how
+    // often the tree's slugs are "empty".
+    let look = async |client: &Client| {
+        let product = client.get(one).await.json;
+        let mut seen = ["stock", "tags", "name", "category"].map(|field| product[field].clone()).to_vec();
+        for query in ["category=desks", "category=tables", "tags=old", "tags=new"] {
+            let list = client.get(&format!("{PRODUCTS}?{query}")).await;
+            seen.push(list.json["total"].clone());
+        }
+        let tree = client.get(CATEGORIES).await.json;
+        let empty = |category: &&Value| category["slug"] == "empty";
+        seen.push(tree["items"].as_array().unwrap().iter().filter(empty).count().into());
+        Value::Array(seen)
+    };
+    let on_both = async |expected: Value| {
+        app.settle().await;
+        assert!(other.cache().catch_up().await);
+        for client in [app.anonymous(), other.anonymous()] {
+            // The second time it is kept.
+            for _ in 0..2 {
+                assert_eq!(look(&client).await, expected);
+            }
+        }
+    };
+
+    on_both(json!([1, ["old"], "Thing", "desks", 1, 0, 1, 0, 1])).await;
+    staff.post("/api/v1/products/1/stock", json!({"delta": 4})).await;
+    on_both(json!([5, ["old"], "Thing", "desks", 1, 0, 1, 0, 1])).await;
+    staff.patch(one, &[], json!({"tags": ["new"]})).await;
+    on_both(json!([5, ["new"], "Thing", "desks", 1, 0, 0, 1, 1])).await;
+    let rows = [
+        product("a", json!({"name": "Brought", "category": "desks", "stock": 7})),
+        product("b", json!({"category": "desks", "tags": ["new"]})),
+    ];
+    Importer::new(catalog.products().clone(), false).take(&ACTOR, &rows, Mode::Write).await.unwrap();
+    on_both(json!([7, [], "Brought", "desks", 2, 0, 0, 1, 1])).await;
+    staff.patch("/api/v1/categories/desks", &[], json!({"slug": "tables"})).await;
+    on_both(json!([7, [], "Brought", "tables", 0, 2, 0, 1, 1])).await;
+    staff.delete("/api/v1/categories/empty", &[]).await;
+    on_both(json!([7, [], "Brought", "tables", 0, 2, 0, 1, 0])).await;
+    let rows = [product("a", json!({"category": "empty"}))];
+    Importer::new(catalog.products().clone(), true).take(&ACTOR, &rows, Mode::Write).await.unwrap();
+    on_both(json!([0, [], "Thing", "empty", 0, 1, 0, 1, 1])).await;
+}
+
+#[tokio::test]
+async fn lists_that_differ_in_one_parameter_are_kept_apart() {
+    use mainstay_app::App as _;
+    let (app, catalog) = boot_with_catalog().await;
+    catalog.seed_demo().await.unwrap();
+    let anonymous = app.anonymous();
+    let first = anonymous.get(&format!("{PRODUCTS}?sort=price&page_size=5")).await;
+    let cursor = first.json["next_cursor"].as_str().unwrap();
+    let second = anonymous.get(&format!("{PRODUCTS}?page_size=5&cursor={cursor}")).await;
+    let later = second.json["next_cursor"].as_str().unwrap();
+    type Pairs<'a> = Vec<(&'a str, &'a str)>;
+    /// The other parameters, and the one that differs, with its values.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a [&'a str]);
+    let cases: [Case<'_>; 13] = [
+        (&[], "q", &["oak", "desk", "oak desk"]),
+        (&[], "category", &["furniture", "seating", "nowhere"]),
+        (&[], "min_price", &["50", "100", "300"]),
+        (&[], "max_price", &["100", "300", "1000"]),
+        (&[("min_price", "50")], "max_price", &["100", "500"]),
+        (&[], "currency", &["EUR", "USD"]),
+        (&[], "in_stock", &["true", "false"]),
+        (&[], "tags", &["oak", "sage"]),
+        (&[("tags", "oak")], "tags", &["sage", "black"]),
+        (&[], "facets", &["tags", "price", "category", "tags,price"]),
+        (&[], "sort", &["price", "-price", "name", "-name", "stock", "created_at"]),
+        (&[], "page", &["1", "2", "3"]),
+        (&[("page_size", "5")], "cursor", &[cursor, later]),
+    ];
+    for (others, name, values) in cases {
+        let mut variants: Vec<Pairs<'_>> =
+            values.iter().map(|value| others.iter().copied().chain([(name, *value)]).collect()).collect();
+        if name != "page" {
+            variants.push(others.to_vec());
+        }
+        let mut expected = Vec::new();
+        for pairs in &variants {
+            let asked: Vec<_> = pairs.iter().copied().filter(|(name, _)| *name != "facets").collect();
+            let facets = pairs.iter().find(|(name, _)| *name == "facets");
+            let facets = facets.map_or_else(Facets::default, |(_, value)| Facets::parse(value).unwrap());
+            let (filter, paging) = query(&asked);
+            let found = catalog.products().list(&filter, facets, &paging).await.unwrap();
+            let ids: Vec<i64> = found.page.items.iter().map(|product| product.id.number()).collect();
+            let facets = [
+                ("category", found.facets.category.map(|counts| counts.len())),
+                ("price", found.facets.price.map(|counts| counts.len())),
+                ("tags", found.facets.tags.map(|counts| counts.len())),
+            ];
+            let facets: Value =
+                facets.into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect();
+            expected.push(json!([ids, found.page.total, found.page.next_cursor, facets]));
+        }
+        for (place, one) in expected.iter().enumerate() {
+            assert!(!expected[..place].contains(one), "{name}: {:?} tells nothing apart", variants[place]);
+        }
+        // Each is kept when it is asked for again, after the others.
+        for _ in 0..2 {
+            for (pairs, expected) in variants.iter().zip(&expected) {
+                let query: Vec<_> =
+                    pairs.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "+"))).collect();
+                let reply = anonymous.get(&format!("{PRODUCTS}?{}", query.join("&"))).await;
+                let items = reply.json["items"].as_array().unwrap();
+                let ids: Vec<_> = items.iter().map(|product| product["id"].clone()).collect();
+                let count = |name: &str| json!(reply.json["facets"][name].as_array().map(Vec::len));
+                let facets =
+                    json!({"category": count("category"), "price": count("price"), "tags": count("tags")});
+                let got = json!([ids, reply.json["total"], reply.json["next_cursor"], facets]);
+                assert_eq!(got, *expected, "{pairs:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kept_answer_is_shared_by_those_who_are_not_signed_in_alone() {
+    let app = boot().await;
+    let (staff, anonymous) = (app.staff().await, app.anonymous());
+    for sku in ["a", "b"] {
+        add(&staff, sku, json!({})).await;
+    }
+    let control = async |client: &Client, path: &str, kept: bool| {
+        let reply = client.get_with(path, &[("cache-status", "?1")]).await;
+        assert_eq!(reply.header("cache-status").contains("hit"), kept, "{path}: {:?}", reply.headers);
+        assert!(reply.header("vary").contains("authorization"), "{path}: {:?}", reply.headers);
+        reply.header("cache-control").to_owned()
+    };
+    for [by_anonymous, by_staff] in [
+        ["/api/v1/products/1", "/api/v1/products/2"],
+        ["/api/v1/products?page_size=1", "/api/v1/products?page_size=2"],
+    ] {
+        assert!(control(&anonymous, by_anonymous, false).await.starts_with("public"));
+        assert_eq!(control(&staff, by_anonymous, true).await, "private, no-store");
+        assert_eq!(control(&staff, by_staff, false).await, "private, no-store");
+        assert!(control(&anonymous, by_staff, true).await.starts_with("public"));
+    }
 }
