@@ -130,7 +130,7 @@ async fn only_the_first_refused_rows_are_described_but_all_are_counted() {
 async fn a_file_that_breaks_off_keeps_what_came_before() {
     let fixture = library().await;
     let rows: String = (1..=600).map(|place| format!("T,A,{}\n", isbn(place))).collect();
-    let file = format!("title,author,isbn\n{rows}\"open,A,1\n{}", "x\n".repeat(100_000));
+    let file = format!("title,author,isbn\n{rows}\"open,A,1\n{}", "x\n".repeat(200_000));
 
     let records = Records::open(Format::Csv, Cursor::new(file.into_bytes())).unwrap();
     let stopped = import(&fixture.books, &ACTOR, records, Mode::Write, |_, _| {}).await.unwrap_err();
