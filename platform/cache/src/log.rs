@@ -244,7 +244,9 @@ impl Log {
             let floor = oldest.filter(|row| is_cut_off || row.id != 1).map_or(i64::MIN, |row| row.position);
             self.floor.fetch_max(floor, Ordering::AcqRel);
         }
-        if reading.joined && is_cut_off {
+        if !reading.joined || is_cut_off {
+            // Of what was kept before this node joined, the log can't tell whether it was changed since: the row may be
+            // gone, and what was loaded a moment before the row came is not told from what was loaded after it.
             slots.invalidate_everything();
         }
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
@@ -254,7 +256,7 @@ impl Log {
             if row.hashes.contains(&EVERYTHING) {
                 self.floor.fetch_max(row.position, Ordering::AcqRel);
             }
-            // Nothing was kept before this node joined.
+            // What was kept before this node joined is not believed anyway.
             if is_new && !own.remove(&row.id) && reading.joined {
                 metrics.invalidations.inc();
                 if row.hashes.contains(&EVERYTHING) {

@@ -23,6 +23,16 @@ async fn change(node: &Node, things: &Cached<u64, String>, source: &Source, key:
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_kept_before_the_first_look_is_not_believed_after_it() {
+    let nodes = Nodes::new().await;
+    let (one, other, source) = (nodes.node(), nodes.node(), Source::default());
+    assert_eq!(source.read(&other.things(), 1).await, 0);
+    change(&one, &one.things(), &source, 1).await;
+    assert!(other.cache.catch_up().await);
+    assert_eq!(source.read(&other.things(), 1).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_writes_are_read_at_once_and_others_at_the_next_look() {
     let nodes = Nodes::new().await;
     let (one, other, source) = (nodes.node(), nodes.node(), Source::default());
