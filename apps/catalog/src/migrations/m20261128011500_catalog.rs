@@ -60,6 +60,8 @@ fn up(steps: &mut Steps) {
     steps.run(index("products", &["sku"]).unique().name("products_sku_key"));
     for columns in [
         &["category_id", "price_order", "id", "created_at"][..],
+        // What a search asks of each product that has its words, without the row: half the time on PostgreSQL.
+        &["id", "price_order", "stock", "category_id", "currency"],
         &["price_order", "id"],
         &["stock", "id"],
         &["created_at", "id"],
