@@ -352,7 +352,7 @@ async fn readiness_names_the_part_that_is_away() {
     let server = site.serve().await;
     assert_eq!(
         server.client().get("/readyz").await.json,
-        json!({"status": "ready", "parts": {"database": "ok"}})
+        json!({"status": "ready", "parts": {"database": "ok", "limits": "ok"}})
     );
 
     site.drop_database();
