@@ -94,7 +94,7 @@ fn shuffle<T>(items: &mut [T], seed: u64) {
 
 fn cache_bytes(subject: &Subject) -> Result<u64> {
     let text = client::get_text(subject.server.address, "/metrics")?;
-    let values = text.lines().filter(|line| line.starts_with("cache_l1_bytes"));
+    let values = text.lines().filter(|line| line.starts_with("cache_memory_bytes"));
     let values = values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
     Ok(values.sum::<f64>() as u64)
 }
