@@ -134,8 +134,13 @@ async fn a_category_and_prices_are_counted_and_cut_by_one_index() {
                 Dialect::Sqlite => format!("USING COVERING INDEX {index}"),
                 Dialect::Postgres => index.to_owned(),
             };
-            // Over several categories PostgreSQL may walk the order for the page instead: prices or times.
-            let times = if categories.len() > 1 { 1 } else { 2 };
+            // The count and the page. PostgreSQL guesses by a sample which of its indexes is the best for either: for
+            // the page it may walk the order, for several categories the prices.
+            let times = match (catalog.db.dialect(), categories.len()) {
+                (Dialect::Sqlite, 1) => 2,
+                (Dialect::Sqlite, _) | (Dialect::Postgres, 1) => 1,
+                (Dialect::Postgres, _) => 0,
+            };
             assert!(
                 plan.matches(&covering).count() >= times && !reads_everything(&plan),
                 "{order:?}: {plan}"
