@@ -4,7 +4,7 @@ use mainstay_core::Actor;
 use mainstay_core::input::from_json;
 use serde_json::json;
 
-use crate::domain::NewPost;
+use crate::domain::NewFeedPost;
 use crate::service::Posts;
 
 const PEOPLE: [(&str, &str); 6] = [
@@ -50,7 +50,7 @@ pub(crate) async fn seed(posts: &Posts) -> anyhow::Result<Vec<String>> {
     }
     for (place, body) in POSTS.into_iter().enumerate() {
         let (name, username) = PEOPLE[place * 5 % PEOPLE.len()];
-        let new = from_json::<NewPost>(&json!({"name": name, "username": username, "body": body}));
+        let new = from_json::<NewFeedPost>(&json!({"name": name, "username": username, "body": body}));
         let new = new.map_err(|faults| anyhow::anyhow!("a demo post: {faults:?}"))?;
         posts.create(&actor, &new).await?;
     }

@@ -134,7 +134,7 @@ impl Text for Body {
 
 mainstay_core::input! {
     /// A post to add.
-    pub struct NewPost {
+    pub struct NewFeedPost {
         /// Who posts: 1 to 255 characters.
         name: Name,
         /// The name that they go by: 1 to 100 characters.

@@ -164,10 +164,10 @@ mod tests {
     use mainstay_core::problem::{INTERNAL, METHOD_NOT_ALLOWED};
 
     use super::*;
-    use crate::domain::NewPost;
+    use crate::domain::NewFeedPost;
 
     fn refused(sent: &Value) -> Value {
-        body(&from_json::<NewPost>(sent).unwrap_err().into())
+        body(&from_json::<NewFeedPost>(sent).unwrap_err().into())
     }
 
     #[test]

@@ -10,7 +10,7 @@ use mainstay_http::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::{AskedId, NewPost, PageNumber, PageSize, Post, PostId};
+use crate::domain::{AskedId, NewFeedPost, PageNumber, PageSize, Post, PostId};
 use crate::envelope::{self, ManyPosts, OnePost};
 use crate::error::FeedError;
 use crate::service::Posts;
@@ -122,7 +122,7 @@ async fn get_feed_post(
 #[utoipa::path(
     post,
     path = "/posts",
-    request_body = NewPost,
+    request_body = NewFeedPost,
     responses((
         status = 201, description = "The post is in the feed", body = OnePost,
         headers(("ETag" = String, description = "Its version"), ("Location" = String, description = "Its path")),
@@ -131,7 +131,7 @@ async fn get_feed_post(
 async fn create_feed_post(
     State(posts): State<Posts>,
     caller: Caller,
-    Valid(new): Valid<NewPost>,
+    Valid(new): Valid<NewFeedPost>,
 ) -> Result<Created<OnePost>, Problem> {
     let post = posts.create(&caller.actor(), &new).await?;
     Ok(Created {

@@ -10,12 +10,12 @@ use sea_orm::{
     ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryOrder as _, QuerySelect as _,
 };
 
-use crate::domain::{NewPost, Post, PostId};
+use crate::domain::{NewFeedPost, Post, PostId};
 use crate::entity::{ActiveModel, Column, Entity};
 
 /// Adds a post.
-pub(crate) async fn insert(unit: &WriteUnit, new: &NewPost, now: Timestamp) -> Result<PostId, DbErr> {
-    let NewPost { name, username, body } = new;
+pub(crate) async fn insert(unit: &WriteUnit, new: &NewFeedPost, now: Timestamp) -> Result<PostId, DbErr> {
+    let NewFeedPost { name, username, body } = new;
     let row = ActiveModel {
         id: NotSet,
         name: Set(name.as_str().to_owned()),

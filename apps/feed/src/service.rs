@@ -4,7 +4,7 @@ use mainstay_core::page::Start;
 use mainstay_core::{Actor, AuditEntry, Page, Paging, Sorting};
 use mainstay_db::Db;
 
-use crate::domain::{NewPost, Post, PostId};
+use crate::domain::{NewFeedPost, Post, PostId};
 use crate::error::FeedError;
 use crate::repo;
 use crate::totals::Totals;
@@ -42,11 +42,11 @@ impl Posts {
     ///
     /// # Errors
     /// The database's.
-    pub async fn create(&self, actor: &Actor, new: &NewPost) -> Result<Post, FeedError> {
+    pub async fn create(&self, actor: &Actor, new: &NewFeedPost) -> Result<Post, FeedError> {
         let now = self.db.clock().now();
         let unit = self.db.write(actor).await?;
         let id = repo::insert(&unit, new, now).await?;
-        let NewPost { name, username, body } = new;
+        let NewFeedPost { name, username, body } = new;
         unit.audit(
             AuditEntry::new("feed.post_created", format!("feed_post/{id}"))
                 .set("username", username.as_str()),

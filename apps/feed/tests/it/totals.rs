@@ -5,7 +5,7 @@ use std::time::Duration;
 use mainstay_core::input::from_json;
 use mainstay_core::{Actor, Clock, ManualClock, Timestamp};
 use mainstay_db::testing::TestDatabase;
-use mainstay_feed::domain::NewPost;
+use mainstay_feed::domain::NewFeedPost;
 use mainstay_feed::{Posts, migrations};
 use mainstay_testkit::json;
 use sea_orm::ConnectionTrait as _;
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 const ACTOR: Actor = Actor::system("test");
 
-fn new() -> NewPost {
+fn new() -> NewFeedPost {
     from_json(&json!({"name": "Ada", "username": "ada", "body": "Hello"})).unwrap()
 }
 
