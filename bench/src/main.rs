@@ -7,6 +7,7 @@
 mod bare;
 mod books;
 mod client;
+mod faults;
 mod histogram;
 mod load;
 mod postgres;
@@ -50,8 +51,8 @@ pub(crate) struct Options {
     /// Measure on SQLite alone; neither PostgreSQL nor Redis is needed
     #[arg(long)]
     pub(crate) sqlite_only: bool,
-    /// Only these workloads, comma-separated (the bare server always runs)
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    /// Only this workload; may be repeated (the bare server always runs)
+    #[arg(long, value_name = "NAME")]
     pub(crate) only: Vec<String>,
     /// Rounds; each runs every workload once, and medians are printed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
@@ -77,6 +78,9 @@ pub(crate) struct Options {
     /// After the rounds, minutes of all reading workloads at once on each database, to watch memory
     #[arg(long, value_name = "MINUTES", default_value_t = 0.0, value_parser = minutes)]
     pub(crate) soak: f64,
+    /// After the rounds, seconds under load in each state of a Redis that is harmed: what do clients notice?
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds_or_none)]
+    pub(crate) faults: f64,
     /// A setting for the server's environment; may be repeated
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) settings: Vec<(String, String)>,
@@ -134,6 +138,10 @@ async fn until_interrupted(options: &Options) -> Result<()> {
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.1..=3_600.0).contains(&seconds) { Ok(seconds) } else { Err("0.1 to 3600 seconds".to_owned()) }
+}
+
+fn seconds_or_none(text: &str) -> Result<f64, String> {
+    if text == "0" { Ok(0.0) } else { seconds(text) }
 }
 
 fn minutes(text: &str) -> Result<f64, String> {

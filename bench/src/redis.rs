@@ -42,6 +42,13 @@ impl Redis {
         Ok(version.context("Redis does not tell its version")?.to_owned())
     }
 
+    /// Changes its configuration while it runs.
+    pub(crate) fn set(&self, name: &str, value: &str) -> Result<()> {
+        let answer = self.ask(&["config", "set", name, value])?;
+        ensure!(answer.trim() == "OK", "Redis answered {}", answer.trim());
+        Ok(())
+    }
+
     /// The words of the first script call that Redis gets while `act` runs.
     pub(crate) fn overhear(&self, act: impl FnOnce() -> Result<()>) -> Result<Vec<String>> {
         let mut monitor = Command::new("redis-cli")

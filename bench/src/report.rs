@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::Value;
 
+use crate::faults::Seen;
 use crate::load::Tally;
 use crate::seed::{Amounts, Imports};
 use crate::soak::Look;
@@ -32,6 +33,8 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
     /// What was seen while everything ran at once.
     pub(crate) soaked: Vec<Look>,
+    /// What was seen while Redis was harmed.
+    pub(crate) faulty: Vec<Seen>,
 }
 
 /// Figures without load.
@@ -264,6 +267,26 @@ impl fmt::Display for Report {
                 look.errors,
                 number(Some(mib(look.rss_bytes)), 1),
                 number(Some(mib(look.cache_bytes)), 1),
+            )?;
+        }
+        if !self.faulty.is_empty() {
+            writeln!(
+                f,
+                "\nwhile Redis: requests/s, p50 ms, p99 ms, the latter against all well, longest ms, errors"
+            )?;
+        }
+        for seen in &self.faulty {
+            writeln!(
+                f,
+                "{:<18} {:<20} {:>9} {:>7} {:>7} {:>6} {:>7} {:>6}",
+                seen.workload,
+                seen.redis,
+                number(Some(seen.requests_per_s), 0),
+                number(seen.p50_ms, 2),
+                number(seen.p99_ms, 2),
+                number(seen.p99_ratio, 2),
+                number(Some(seen.max_ms), 1),
+                seen.errors,
             )?;
         }
         if let Some(rate) = self.limiter_script_per_s {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::{
-    Options, books,
+    Options, books, faults,
     load::{Plan, Tally},
     postgres::{self, Database},
     process::{self, ProcessTree},
@@ -85,6 +85,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let bare = server::serve_bare(folder.path()).await?;
     let mut imports = Vec::new();
     let mut subjects = Vec::new();
+    let mut with_redis = None;
 
     let mainstay = on_sqlite("sqlite");
     imports.push(("SQLite", seed::import(&mainstay, folder.path(), amounts).await?));
@@ -109,6 +110,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         }
         let facts = seed::facts(&server, amounts)?;
         subjects.push(Subject { database: "PostgreSQL, Redis", server, services, facts });
+        with_redis = Some(mainstay);
     }
 
     for subject in &subjects {
@@ -136,8 +138,13 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             soaked.extend(soak::soak(options, subject, &workloads).await?);
         }
     }
+    let mut faulty = Vec::new();
+    if let Some(mainstay) = with_redis.filter(|_| options.faults > 0.0) {
+        faulty = faults::faults(options, &mainstay, amounts, folder.path()).await?;
+    }
     let report = Report {
         soaked,
+        faulty,
         machine: process::machine(),
         commit,
         postgresql: database.as_ref().map(Database::settings).transpose()?,

@@ -111,7 +111,7 @@ const BOOK_SEARCH: Workload = Workload {
 };
 
 /// A thousand products in turn, each from the cache after the first time, as somebody who is signed in.
-const HOT_PRODUCT: Workload = Workload {
+pub(crate) const HOT_PRODUCT: Workload = Workload {
     name: "product by id, hot",
     path: |draw| {
         let hot = &draw.facts.product_ids[..draw.facts.product_ids.len().min(1_000)];
