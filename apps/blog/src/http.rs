@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use mainstay_app::Person;
 use mainstay_auth::{Access, Caller};
 use mainstay_core::problem::FORBIDDEN;
+use mainstay_core::text::SearchText;
 use mainstay_core::{Page, Paging, Problem, Timestamp, UserId};
 use mainstay_http::{
     ApiRouter, Created, ETag, Id, IfMatch, IfNoneMatch, Listing, PublicCache, Tag as Heading, Tagged, Valid,
@@ -15,7 +16,7 @@ use mainstay_http::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::listing::{AuthorId, Filter, PostOrder, SearchText, Span, TagOrder};
+use crate::domain::listing::{AuthorId, Filter, PostOrder, Span, TagOrder};
 use crate::domain::post::{NewPost, Post, PostId, PostPatch};
 use crate::domain::slug::Slug;
 use crate::domain::tag::Tag;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use mainstay_cache::{Cache, Cached, LoadError, Namespace};
 use mainstay_core::page::Start;
+use mainstay_core::text::SearchText;
 use mainstay_core::{Currency, Decimal, Paging, Problem, Sorting as _};
 use mainstay_db::WriteUnit;
 use mainstay_http::{WrittenListing, WrittenResource};
@@ -18,7 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::domain::category::CategoryTree;
-use crate::domain::listing::{Facets, Filter, ProductOrder, SearchText};
+use crate::domain::listing::{Facets, Filter, ProductOrder};
 use crate::domain::product::ProductId;
 use crate::domain::values::{Slug, Tag};
 

@@ -1,38 +1,16 @@
 //! Posts, and what may be said in one.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::str::FromStr;
 
 use mainstay_core::input::{self, Text};
 use mainstay_core::{Invalid, Timestamp};
-use serde::Serialize;
 use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Names a post: 1 and up, larger for newer ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct PostId(i64);
-
-impl PostId {
-    /// The id with this number, as the database keeps it.
-    #[must_use]
-    pub const fn new(number: i64) -> Self {
-        Self(number)
-    }
-
-    /// Its number.
-    #[must_use]
-    pub const fn number(self) -> i64 {
-        self.0
-    }
-}
-
-impl fmt::Display for PostId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+mainstay_core::number_ids! {
+    /// Names a post: 1 and up, larger for newer ones.
+    pub struct PostId;
 }
 
 /// What stands in a path where an id should. `None` if it can't be one: then it names nothing.
@@ -43,9 +21,7 @@ impl FromStr for AskedId {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        // One spelling for one post: a cache in front of us keys by the path.
-        let number = text.parse().ok().filter(|number: &i64| *number > 0 && number.to_string() == text);
-        Ok(Self(number.map(PostId)))
+        Ok(Self(text.parse().ok()))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::{Stream, stream};
+use mainstay_core::text::SearchText;
 use mainstay_core::{Actor, AuditEntry, Page, Paging};
 use mainstay_db::{Db, Dialect, UnitWork, WriteUnit};
 use mainstay_http::{ETag, IfMatch};
@@ -10,7 +11,7 @@ use mainstay_transfer::ImportCounts;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::domain::book::{Book, BookId, BookPatch, Details, NewBook};
-use crate::domain::listing::{BookOrder, Filter, SearchOrder, SearchText};
+use crate::domain::listing::{BookOrder, Filter, SearchOrder};
 use crate::error::LibraryError;
 use crate::repo;
 

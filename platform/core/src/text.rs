@@ -45,6 +45,26 @@ pub fn fold(text: &str) -> String {
     folded.nfc().filter(|&c| !is_voicing_mark(c)).nfc().collect()
 }
 
+crate::text_type! {
+    /// Words to look for: 1 to 200 characters. Nothing in it has a special meaning.
+    pub struct SearchText(1..=200);
+}
+
+/// More words than these are not looked at: each one costs a look into the
+/// index, and the first ones say enough.
+const MOST_SEARCHED: usize = 16;
+
+impl SearchText {
+    /// Its words as an index of [`words`] has them: folded, at most 16. None if it has no
+    /// letter and no digit.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let mut words = words(self.as_str());
+        words.truncate(MOST_SEARCHED);
+        words
+    }
+}
+
 /// The words of a text, folded, in order, repetitions included.
 ///
 /// A word is a run of letters and digits of [`fold`]`(text)`; everything else

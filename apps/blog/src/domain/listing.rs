@@ -2,28 +2,11 @@
 
 use chrono::{Days, NaiveDate, NaiveTime};
 use mainstay_core::input::{Field, Property, Reader, Text};
-use mainstay_core::{Invalid, Sorting, Timestamp, UserId, text};
+use mainstay_core::text::SearchText;
+use mainstay_core::{Invalid, Sorting, Timestamp, UserId};
 use serde_json::{Value, json};
 
 use super::tag::Tag;
-
-mainstay_core::text_type! {
-    /// Words to look for: 1 to 200 characters. Nothing in it has a special meaning.
-    pub struct SearchText(1..=200);
-}
-
-/// More words than these are not looked at.
-const MOST_WORDS: usize = 16;
-
-impl SearchText {
-    /// Its words as the index has them: folded, at most 16. None if it has no letter and no digit.
-    #[must_use]
-    pub fn words(&self) -> Vec<String> {
-        let mut words = text::words(self.as_str());
-        words.truncate(MOST_WORDS);
-        words
-    }
-}
 
 /// An account's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,63 +1,15 @@
 //! Posts, and what may be said of one.
 
-use std::fmt;
-use std::num::ParseIntError;
-use std::str::FromStr;
-
 use mainstay_core::input::Text;
 use mainstay_core::{Invalid, Patch, Timestamp, UserId};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::slug::Slug;
 use super::tag::Tags;
 
-/// Names a post: 1 and up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct PostId(i64);
-
-impl PostId {
-    /// The id with this number, as the database keeps it.
-    #[must_use]
-    pub const fn new(number: i64) -> Self {
-        Self(number)
-    }
-
-    /// Its number.
-    #[must_use]
-    pub const fn number(self) -> i64 {
-        self.0
-    }
-}
-
-impl fmt::Display for PostId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// A text that names no post.
-#[derive(Debug, thiserror::Error)]
-pub enum PostIdError {
-    /// It has another form than ours: `07`, `+7`, `0`.
-    #[error("a post's id is a positive number without sign and leading zeros")]
-    Form,
-    /// It is no number, or too large for one.
-    #[error(transparent)]
-    Number(#[from] ParseIntError),
-}
-
-impl FromStr for PostId {
-    type Err = PostIdError;
-
-    /// One spelling for one post: a cache in front of us keys by the path.
-    fn from_str(text: &str) -> Result<Self, PostIdError> {
-        if text.starts_with(['+', '-', '0']) {
-            return Err(PostIdError::Form);
-        }
-        Ok(Self(text.parse()?))
-    }
+mainstay_core::number_ids! {
+    /// Names a post: 1 and up.
+    pub struct PostId;
 }
 
 mainstay_core::text_type! {

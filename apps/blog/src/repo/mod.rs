@@ -12,6 +12,7 @@ mod write;
 use std::sync::LazyLock;
 
 use mainstay_core::page::Start;
+use mainstay_core::text::SearchText;
 use mainstay_core::{Actor, Page, Paging};
 use mainstay_db::{Db, Dialect, PointQuery, WordIndex, page_of};
 use sea_orm::sea_query::{Asterisk, CaseStatement, Expr, ExprTrait as _, Func, Query, SelectStatement};
@@ -20,7 +21,7 @@ use sea_orm::{
     QuerySelect as _, Select,
 };
 
-use crate::domain::listing::{Filter, PostOrder, SearchText};
+use crate::domain::listing::{Filter, PostOrder};
 use crate::domain::post::{Post, PostId};
 use crate::entity::{self, Column, Entity, tag, words};
 use crate::error::BlogError;

@@ -1,6 +1,7 @@
 //! The queries that are asked often are served by an index, on both databases.
 
 use mainstay_core::Timestamp;
+use mainstay_core::text::SearchText;
 use mainstay_db::testing::TestDatabase;
 use sea_orm::sea_query::Order;
 use sea_orm::{DbBackend, QueryOrder as _, QuerySelect as _, QueryTrait as _};

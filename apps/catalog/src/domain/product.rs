@@ -1,62 +1,14 @@
 //! Products, and what may be said of one.
 
-use std::fmt;
-use std::num::ParseIntError;
-use std::str::FromStr;
-
 use mainstay_core::{Currency, Decimal, Faults, Money, Patch, Timestamp};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::category::CategoryRef;
 use super::values::{Attributes, AttributesPatch, Delta, Description, Name, Price, Sku, Slug, Stock, Tags};
 
-/// Names a product: 1 and up, in the order they were added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ProductId(i64);
-
-impl ProductId {
-    /// The id with this number, as the database keeps it.
-    #[must_use]
-    pub const fn new(number: i64) -> Self {
-        Self(number)
-    }
-
-    /// Its number.
-    #[must_use]
-    pub const fn number(self) -> i64 {
-        self.0
-    }
-}
-
-impl fmt::Display for ProductId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// A text that names no product.
-#[derive(Debug, thiserror::Error)]
-pub enum ProductIdError {
-    /// It has another form than ours: `07`, `+7`, `0`.
-    #[error("a product's id is a positive number without sign and leading zeros")]
-    Form,
-    /// It is no number, or too large for one.
-    #[error(transparent)]
-    Number(#[from] ParseIntError),
-}
-
-impl FromStr for ProductId {
-    type Err = ProductIdError;
-
-    /// One spelling for one product: a cache in front of us keys by the path.
-    fn from_str(text: &str) -> Result<Self, ProductIdError> {
-        if text.starts_with(['+', '-', '0']) {
-            return Err(ProductIdError::Form);
-        }
-        Ok(Self(text.parse()?))
-    }
+mainstay_core::number_ids! {
+    /// Names a product: 1 and up, in the order they were added.
+    pub struct ProductId;
 }
 
 mainstay_core::input! {

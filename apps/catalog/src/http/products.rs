@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use mainstay_auth::Caller;
+use mainstay_core::text::SearchText;
 use mainstay_core::{Currency, Many, Paging, Problem};
 use mainstay_http::{
     Created, ETag, Id, IdempotencyKey, Idempotent, IfMatch, IfNoneMatch, PublicCache, Tagged, Valid,
@@ -12,7 +13,7 @@ use mainstay_http::{
 };
 
 use super::views::{More, ProductPage, ProductView};
-use crate::domain::listing::{Facets, Filter, PriceRange, ProductOrder, SearchText};
+use crate::domain::listing::{Facets, Filter, PriceRange, ProductOrder};
 use crate::domain::product::{NewProduct, ProductId, ProductPatch, StockChange};
 use crate::domain::values::{Slug, Tag};
 use crate::error::CatalogError;

@@ -5,6 +5,7 @@
 //! of that one page fetched.
 
 use mainstay_core::page::Start;
+use mainstay_core::text::SearchText;
 use mainstay_core::{Currency, Decimal, Faults, Page, Paging};
 use mainstay_db::Dialect;
 use mainstay_db::words::{begins_a_word, line_of_words, rank, tiers_of};
@@ -18,7 +19,7 @@ use serde_json::Value;
 use super::WORDS;
 use super::products::select;
 use crate::domain::category::CategoryId;
-use crate::domain::listing::{Filter, ProductOrder, SearchText};
+use crate::domain::listing::{Filter, ProductOrder};
 use crate::domain::product::Product;
 use crate::domain::values::Tag;
 use crate::entity::{product_tags, product_words, products};

@@ -89,7 +89,7 @@ mainstay_core::input! {
         /// Paging.
         paging: Paging<ProductOrder>,
         /// Words.
-        q: Option<mainstay_catalog::domain::listing::SearchText>,
+        q: Option<mainstay_core::text::SearchText>,
         /// A category.
         category: Option<mainstay_catalog::domain::values::Slug>,
         /// The lowest and the highest price.

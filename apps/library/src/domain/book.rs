@@ -4,64 +4,16 @@
 //! [`Book`] made from them keeps every rule. A stored book is not checked again:
 //! a rule that grows stricter must not make older books unreadable.
 
-use std::fmt;
-use std::num::ParseIntError;
-use std::str::FromStr;
-
 use chrono::NaiveDate;
 use mainstay_core::input::Text;
 use mainstay_core::{Invalid, Patch, Timestamp};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::isbn::Isbn;
 
-/// Names a book: 1 and up, in the order they were added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct BookId(i64);
-
-impl BookId {
-    /// The id with this number, as the database keeps it.
-    #[must_use]
-    pub const fn new(number: i64) -> Self {
-        Self(number)
-    }
-
-    /// Its number.
-    #[must_use]
-    pub const fn number(self) -> i64 {
-        self.0
-    }
-}
-
-impl fmt::Display for BookId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// A text that names no book.
-#[derive(Debug, thiserror::Error)]
-pub enum BookIdError {
-    /// It has another form than ours: `07`, `+7`, `0`.
-    #[error("a book's id is a positive number without sign and leading zeros")]
-    Form,
-    /// It is no number, or too large for one.
-    #[error(transparent)]
-    Number(#[from] ParseIntError),
-}
-
-impl FromStr for BookId {
-    type Err = BookIdError;
-
-    /// One spelling for one book: a cache in front of us keys by the path.
-    fn from_str(text: &str) -> Result<Self, BookIdError> {
-        if text.starts_with(['+', '-', '0']) {
-            return Err(BookIdError::Form);
-        }
-        Ok(Self(text.parse()?))
-    }
+mainstay_core::number_ids! {
+    /// Names a book: 1 and up, in the order they were added.
+    pub struct BookId;
 }
 
 mainstay_core::text_type! {

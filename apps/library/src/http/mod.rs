@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::NaiveDate;
 use mainstay_auth::{Access, Caller};
+use mainstay_core::text::SearchText;
 use mainstay_core::{Page, Paging, Problem, Timestamp};
 use mainstay_http::{
     ApiRouter, Created, ETag, Id, IfMatch, IfNoneMatch, Listing, PublicCache, Tag, Tagged, Valid, ValidQuery,
@@ -15,7 +16,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::domain::book::{Book, BookId, BookPatch, NewBook};
-use crate::domain::listing::{BookOrder, Filter, SearchOrder, SearchText};
+use crate::domain::listing::{BookOrder, Filter, SearchOrder};
 use crate::error::{BOOK_NOT_FOUND, ISBN_TAKEN};
 use crate::service::Books;
 

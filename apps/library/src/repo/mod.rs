@@ -6,6 +6,7 @@ mod plan_tests;
 
 use std::sync::LazyLock;
 
+use mainstay_core::text::SearchText;
 use mainstay_core::{Actor, Page, Paging, Timestamp};
 use mainstay_db::words::{begins_words, rank, tiers_of};
 use mainstay_db::{Db, Dialect, PointQuery, WordIndex, WriteUnit, unique_violation};
@@ -17,7 +18,7 @@ use sea_orm::{
 
 use self::page::{Key, Wanted};
 use crate::domain::book::{Book, BookId, Details};
-use crate::domain::listing::{BookOrder, Filter, SearchOrder, SearchText};
+use crate::domain::listing::{BookOrder, Filter, SearchOrder};
 use crate::entity::{self, ActiveModel, Column, Entity, UNKNOWN_DAY, published_order};
 use crate::error::LibraryError;
 

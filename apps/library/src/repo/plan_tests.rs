@@ -1,6 +1,7 @@
 //! Every query of a list is served by an index, on both databases.
 
 use mainstay_core::page::Start;
+use mainstay_core::text::SearchText;
 use mainstay_core::{Actor, text};
 use mainstay_db::Db;
 use mainstay_db::testing::TestDatabase;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use mainstay_core::Sorting as _;
+use mainstay_core::text::SearchText;
 use mainstay_library::domain::book::{Book, BookId};
-use mainstay_library::domain::listing::{BookOrder, Filter, SearchText};
+use mainstay_library::domain::listing::{BookOrder, Filter};
 
 use crate::support::{ACTOR, book, first, isbn, library, library_of, paging};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use mainstay_library::domain::listing::SearchText;
+use mainstay_core::text::SearchText;
 
 use crate::support::{ACTOR, Fixture, book, first, isbn, library};
 
