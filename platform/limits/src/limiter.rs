@@ -187,10 +187,11 @@ impl Limiter {
         }
         match shared.store.charge(&[order]).await.map(|tallies| tallies[0]) {
             Ok(tally) => {
+                let answered = Instant::now();
                 if tally.admitted {
-                    shared.leases.keep(&order, &tally, asked);
+                    shared.leases.keep(&order, &tally, asked, answered);
                 } else {
-                    shared.blocked.remember(&order, &tally, asked);
+                    shared.blocked.remember(&order, &tally, asked, answered);
                 }
                 (tally, order.shape.limit, Answer::Shared)
             }
@@ -250,8 +251,9 @@ impl Limiter {
         }
         match shared.store.charge(orders).await {
             Ok(tallies) => {
+                let answered = Instant::now();
                 for (order, tally) in orders.iter().zip(&tallies).filter(|(_, tally)| !tally.admitted) {
-                    shared.blocked.remember(order, tally, asked);
+                    shared.blocked.remember(order, tally, asked, answered);
                 }
                 decide(charges, &tallies, |order| order.shape.limit, Answer::Shared)
             }

@@ -63,13 +63,17 @@ impl<V: Lapses> Remembered<V> {
 /// Only time frees a place, so until then the answer would be the same.
 pub(crate) struct BlockedKeys(Remembered<BlockedKey>);
 
+/// Redis decided at some moment between the question and the answer. What is known of later moments
+/// is therefore known twice: as the earliest that it may be, and as the latest.
 struct BlockedKey {
     cost: u32,
     remaining: u32,
-    /// The moment from which `until` and `reset` are counted. Before Redis decided, so that the
-    /// block ends here no later than there.
-    reset: Instant,
+    /// As long as this node refuses by itself: the block ends here no later than there.
     until: Instant,
+    /// When there is more left, and when the call is admitted, at the latest: what clients are told,
+    /// who must not come too early.
+    reset: Instant,
+    admitted: Instant,
     at_ms: i64,
 }
 
@@ -84,15 +88,20 @@ impl BlockedKeys {
         Self(Remembered::new())
     }
 
-    /// Remembers a refusal that was asked for at `asked`.
-    pub(crate) fn remember(&self, order: &Order, tally: &Tally, asked: Instant) {
+    /// Remembers a refusal that was asked for at `asked` and came at `answered`.
+    pub(crate) fn remember(&self, order: &Order, tally: &Tally, asked: Instant, answered: Instant) {
         let Some(retry_ms) = tally.retry_ms.filter(|ms| *ms > 0) else { return };
-        let Some(until) = asked.checked_add(Duration::from_millis(retry_ms)) else { return };
+        let after = |ms| answered.checked_add(Duration::from_millis(ms));
+        // What was free comes before what is free enough.
+        let (Some(reset), Some(admitted)) = (after(tally.reset_ms.min(retry_ms)), after(retry_ms)) else {
+            return;
+        };
         let blocked = BlockedKey {
             cost: order.cost,
             remaining: tally.remaining,
-            reset: asked + Duration::from_millis(tally.reset_ms.min(retry_ms)),
-            until,
+            until: asked + Duration::from_millis(retry_ms),
+            reset,
+            admitted,
             at_ms: tally.at_ms,
         };
         self.0.put(order.digest, blocked, asked, |_, _| {});
@@ -116,9 +125,8 @@ impl BlockedKeys {
             Some(Tally {
                 admitted: false,
                 remaining: blocked.remaining,
-                // What was free comes before what is free enough.
                 reset_ms: millis_up(blocked.reset.saturating_duration_since(now)),
-                retry_ms: Some(millis_up(blocked.until.saturating_duration_since(now))),
+                retry_ms: Some(millis_up(blocked.admitted.saturating_duration_since(now))),
                 at_ms: blocked.at_ms,
                 granted: 0,
             })
@@ -148,8 +156,8 @@ impl Leases {
         Self(Remembered::new())
     }
 
-    /// Keeps the permits that came with an answer to a question of the moment `asked`.
-    pub(crate) fn keep(&self, order: &Order, tally: &Tally, asked: Instant) {
+    /// Keeps the permits that came at `answered` with an answer to a question of the moment `asked`.
+    pub(crate) fn keep(&self, order: &Order, tally: &Tally, asked: Instant, answered: Instant) {
         let Kind::Log { parts, ahead: true } = order.shape.kind else { return };
         if tally.granted == 0 {
             return;
@@ -160,7 +168,7 @@ impl Leases {
         let lease = Lease {
             permits: tally.granted,
             remaining: tally.remaining,
-            reset: asked + Duration::from_millis(tally.reset_ms),
+            reset: answered + Duration::from_millis(tally.reset_ms),
             until: asked + Duration::from_millis(valid_ms),
             at_ms: tally.at_ms,
         };
@@ -196,4 +204,60 @@ impl Leases {
 
 fn millis_up(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mainstay_core::{Clock, ManualClock, Timestamp};
+
+    use super::*;
+    use crate::key::{Charge, Key};
+    use crate::policy::Policy;
+    use crate::store::memory::MemoryStore;
+
+    /// How long the question and the answer are under way, in milliseconds; the store is asked after
+    /// the first of them.
+    const WAYS: [(u64, u64); 3] = [(0, 0), (50, 0), (20, 30)];
+
+    #[test]
+    fn who_waits_as_a_remembered_refusal_says_is_admitted_however_slow_the_store_was() {
+        for text in ["4/min exact", "4/min", "8/min gcra burst=4"] {
+            for (there, back) in WAYS {
+                let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_800_000_012_345)));
+                let store = MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>, 10);
+                let key = Key::new(&Policy::parse("test", text).unwrap(), "a");
+                let order = Order::new(Charge { key: &key, cost: 2 });
+                let started = Instant::now();
+                let mut now = started;
+                let mut pass = |ms| {
+                    clock.advance(Duration::from_millis(ms));
+                    now += Duration::from_millis(ms);
+                    now
+                };
+                assert!(store.charge_one(&order).admitted && store.charge_one(&order).admitted);
+
+                let asked = pass(0);
+                pass(there);
+                let refused = store.charge_one(&order);
+                let answered = pass(back);
+                let blocked = BlockedKeys::new();
+                blocked.remember(&order, &refused, asked, answered);
+
+                let told = blocked.refusal(&order, pass(7)).unwrap();
+                assert!(told.reset_ms <= told.retry_ms.unwrap(), "{text}: {told:?}");
+                // It ends here no later than there, so that nobody is refused for nothing.
+                let over = asked + Duration::from_millis(refused.retry_ms.unwrap());
+                assert!(blocked.refusal(&order, over - Duration::from_millis(1)).is_some());
+                assert_eq!(blocked.refusal(&order, over), None);
+
+                clock.advance(Duration::from_millis(told.reset_ms));
+                let left = store.charge_one(&Order { cost: 0, ..order }).remaining;
+                assert!(left > refused.remaining, "{text}, {there} + {back} ms: {left} left");
+                clock.advance(Duration::from_millis(told.retry_ms.unwrap() - told.reset_ms));
+                assert!(store.charge_one(&order).admitted, "{text}, {there} + {back} ms");
+            }
+        }
+    }
 }

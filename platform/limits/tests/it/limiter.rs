@@ -134,6 +134,43 @@ async fn a_flood_costs_no_round_trips() {
 }
 
 #[tokio::test]
+async fn who_waits_as_a_node_says_by_itself_is_not_too_early_however_slow_redis_was() {
+    let (server, clock) = (RedisServer::start(), TestClock::new());
+    let options = server.options().with_clock(Arc::clone(&clock) as Arc<dyn Clock>);
+    let limiter =
+        connect(options, Fail::Closed, 1, Arc::clone(&clock) as Arc<dyn Clock>, &Metrics::new()).await;
+    for text in ["1/h exact", "1/h"] {
+        for several in [false, true] {
+            let identity = format!("{text} {several}");
+            let key = Key::new(&policy(text), &identity);
+            let free = Key::new(&policy("100/d gcra"), &identity);
+            let check = async || {
+                let charges = [Charge::one(&key), Charge::one(&free)];
+                let verdict = limiter.check_all(&charges[..1 + usize::from(several)]).await;
+                verdict.tightest().unwrap().clone()
+            };
+            limiter.check(&key, 1).await;
+            server.freeze();
+            // The gate: the answer takes more than a second, and the clock of Redis stands still.
+            let gate = async {
+                tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+                let thawed = std::time::Instant::now();
+                server.thaw();
+                thawed
+            };
+            let (refused, thawed) = tokio::join!(check(), gate);
+            assert_eq!((refused.answer, refused.retry_after), (Answer::Shared, Some(3600)));
+
+            let again = check().await;
+            assert_eq!(again.answer, Answer::Blocked);
+            let passed = thawed.elapsed().as_millis();
+            let told = u128::from(again.retry_after.unwrap()) * 1000;
+            assert!(told + passed >= 3_600_000, "{text}: {told} ms, {passed} ms after the answer");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_lease_saves_round_trips_and_its_rest_lapses() {
     let (server, metrics) = (RedisServer::start(), Metrics::new());
     let limiter = connect(server.options(), Fail::Closed, 1, Arc::new(SystemClock), &metrics).await;
