@@ -83,9 +83,11 @@ pub(crate) fn seconds(ms: u64) -> u32 {
 /// What several policies say to one call.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// One for each charge, in their order. When a key is known to be blocked, the others were not
-    /// asked and are missing.
+    /// One for each charge, in their order. When a key is known to be blocked, the others are not
+    /// asked about, and missing: what is left of them is not known here.
     pub decisions: Vec<Decision>,
+    /// The policies of the missing ones, with their places among the charges.
+    pub(crate) unasked: Vec<(usize, Policy)>,
 }
 
 impl Verdict {
@@ -109,7 +111,17 @@ impl Verdict {
             })
     }
 
-    /// The policies that refuse.
+    /// The policies that the call is under, in the order of the charges.
+    #[must_use]
+    pub fn policies(&self) -> Vec<&Policy> {
+        let mut policies: Vec<&Policy> = self.decisions.iter().map(|decision| &decision.policy).collect();
+        for (place, policy) in &self.unasked {
+            policies.insert(*place, policy);
+        }
+        policies
+    }
+
+    /// The policies that refuse, as far as they were asked.
     pub fn violated(&self) -> impl Iterator<Item = &Policy> {
         self.decisions.iter().filter(|decision| !decision.admitted).map(|decision| &decision.policy)
     }

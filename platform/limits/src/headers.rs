@@ -49,11 +49,14 @@ pub fn write_limit(to: &mut String, policy: &Policy, remaining: u32, reset: u32)
 
 /// The headers of one answer, as names in lower case with their values. `Retry-After` is among them
 /// if the call was refused and could ever be admitted. None at all if nothing was charged.
+///
+/// `RateLimit-Policy` has all policies of the call, `RateLimit` those that were asked
+/// ([`Verdict::decisions`]).
 #[must_use]
 pub fn all(verdict: &Verdict) -> Vec<(&'static str, String)> {
     let Some(tightest) = verdict.tightest() else { return Vec::new() };
     let mut headers = vec![
-        (RATELIMIT_POLICY, policies(verdict.decisions.iter().map(|decision| &decision.policy))),
+        (RATELIMIT_POLICY, policies(verdict.policies())),
         (RATELIMIT, limits(&verdict.decisions)),
         (X_RATELIMIT_LIMIT, tightest.limit.to_string()),
         (X_RATELIMIT_REMAINING, tightest.remaining.to_string()),
@@ -106,14 +109,16 @@ mod tests {
         }
     }
 
+    fn verdict(decisions: Vec<Decision>) -> Verdict {
+        Verdict { decisions, unasked: Vec::new() }
+    }
+
     #[test]
     fn headers_are_those_of_the_draft() {
-        let verdict = Verdict {
-            decisions: vec![
-                decision("default", "100/min", 42, 17, None),
-                decision("login", "5/15min exact", 0, 3, Some(9)),
-            ],
-        };
+        let verdict = verdict(vec![
+            decision("default", "100/min", 42, 17, None),
+            decision("login", "5/15min exact", 0, 3, Some(9)),
+        ]);
         assert_eq!(
             all(&verdict),
             [
@@ -129,7 +134,6 @@ mod tests {
 
     #[test]
     fn the_tightest_speaks_for_the_others() {
-        let verdict = |decisions| Verdict { decisions };
         let name = |verdict: &Verdict| verdict.tightest().map(|decision| decision.policy.name().to_owned());
         let loose = decision("loose", "100/min", 42, 17, None);
         let tight = decision("tight", "10/min", 4, 60, None);
@@ -162,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_can_never_be_admitted_is_not_worth_a_retry() {
-        let verdict = Verdict { decisions: vec![decision("d", "10/min", 10, 0, Some(u32::MAX))] };
+        let verdict = verdict(vec![decision("d", "10/min", 10, 0, Some(u32::MAX))]);
         assert!(all(&verdict).iter().all(|(name, _)| *name != RETRY_AFTER));
     }
 }

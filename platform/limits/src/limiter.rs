@@ -215,20 +215,20 @@ impl Limiter {
             }
         }
         if merged.is_empty() {
-            return Verdict { decisions: Vec::new() };
+            return Verdict { decisions: Vec::new(), unasked: Vec::new() };
         }
         let mut orders: Vec<Order> = merged.iter().copied().map(Order::new).collect();
-        let decisions: Vec<Decision> = match &self.0.shared {
+        let verdict = match &self.0.shared {
             None => {
                 let tallies = self.0.memory.charge_now(&orders);
                 decide(&merged, &tallies, |order| order.shape.limit, Answer::Memory)
             }
             Some(shared) => self.check_all_shared(shared, &merged, &mut orders).await,
         };
-        for decision in &decisions {
+        for decision in &verdict.decisions {
             self.0.decisions.count(decision);
         }
-        Verdict { decisions }
+        verdict
     }
 
     async fn check_all_shared(
@@ -236,18 +236,12 @@ impl Limiter {
         shared: &SharedStore,
         charges: &[Charge<'_>],
         orders: &mut [Order],
-    ) -> Vec<Decision> {
+    ) -> Verdict {
         let asked = Instant::now();
-        let blocked: Vec<Decision> = charges
-            .iter()
-            .zip(&*orders)
-            .filter_map(|(charge, order)| {
-                let tally = shared.blocked.refusal(order, asked)?;
-                Some(Decision::new(charge.key.policy(), order.shape.limit, &tally, Answer::Blocked))
-            })
-            .collect();
-        if !blocked.is_empty() {
-            return blocked;
+        let tallies: Vec<Option<Tally>> =
+            orders.iter().map(|order| shared.blocked.refusal(order, asked)).collect();
+        if tallies.iter().any(Option::is_some) {
+            return blocked(charges, &tallies);
         }
         match shared.store.charge(orders).await {
             Ok(tallies) => {
@@ -332,11 +326,26 @@ fn decide(
     tallies: &[Tally],
     limit: impl Fn(&Order) -> u32,
     answer: Answer,
-) -> Vec<Decision> {
+) -> Verdict {
     let decide = |(charge, tally): (&Charge<'_>, &Tally)| {
         Decision::new(charge.key.policy(), limit(&Order::new(*charge)), tally, answer)
     };
-    charges.iter().zip(tallies).map(decide).collect()
+    Verdict { decisions: charges.iter().zip(tallies).map(decide).collect(), unasked: Vec::new() }
+}
+
+/// What this node says by itself to a call of which it knows that one of these keys is blocked.
+fn blocked(charges: &[Charge<'_>], tallies: &[Option<Tally>]) -> Verdict {
+    let mut verdict = Verdict { decisions: Vec::new(), unasked: Vec::new() };
+    for (place, (charge, tally)) in charges.iter().zip(tallies).enumerate() {
+        let policy = charge.key.policy();
+        match tally {
+            Some(tally) => {
+                verdict.decisions.push(Decision::new(policy, policy.limit(), tally, Answer::Blocked));
+            }
+            None => verdict.unasked.push((place, policy.clone())),
+        }
+    }
+    verdict
 }
 
 impl std::fmt::Debug for Limiter {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use mainstay_core::{Clock, SystemClock};
 use mainstay_limits::store::{Order, Store};
-use mainstay_limits::{Answer, Charge, Fail, Key, Limiter, RedisOptions, Shared, StoreState, headers};
+use mainstay_limits::{
+    Answer, Charge, Fail, Key, Limiter, RedisOptions, Shared, StoreState, Verdict, headers,
+};
 use mainstay_telemetry::Metrics;
 
 use crate::server::RedisServer;
@@ -168,6 +170,46 @@ async fn who_waits_as_a_node_says_by_itself_is_not_too_early_however_slow_redis_
             assert!(told + passed >= 3_600_000, "{text}: {told} ms, {passed} ms after the answer");
         }
     }
+}
+
+#[tokio::test]
+async fn a_blocked_call_hears_of_all_its_policies_and_of_what_is_known_of_them() {
+    let server = RedisServer::start();
+    let limiter = shared(&server).await;
+    let named = |name, text| Key::new(&mainstay_limits::Policy::parse(name, text).unwrap(), "a");
+    let (one, two, three) = (named("one", "9/h"), named("two", "1/h exact"), named("three", "1/d exact"));
+    let charges = [Charge::one(&one), Charge::one(&two), Charge::one(&three)];
+    let header = |verdict: &Verdict, name: &str| {
+        let all = headers::all(verdict);
+        let value = all.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+        value.unwrap_or_else(|| panic!("{name} in {all:?}"))
+    };
+    assert!(limiter.check(&two, 1).await.admitted);
+    let asked = limiter.check_all(&charges).await;
+    let again = limiter.check_all(&charges).await;
+
+    assert_eq!(asked.decisions.iter().map(|one| one.answer).collect::<Vec<_>>(), [Answer::Shared; 3]);
+    assert_eq!(again.decisions.iter().map(|one| one.answer).collect::<Vec<_>>(), [Answer::Blocked]);
+    for verdict in [&asked, &again] {
+        let policies = r#""one";q=9;w=3600, "two";q=1;w=3600, "three";q=1;w=86400"#;
+        assert_eq!(header(verdict, headers::RATELIMIT_POLICY), policies);
+        assert_eq!(header(verdict, headers::X_RATELIMIT_LIMIT), "1");
+        assert_eq!(header(verdict, headers::X_RATELIMIT_REMAINING), "0");
+        assert_eq!(header(verdict, headers::X_RATELIMIT_RESET), header(verdict, headers::RETRY_AFTER));
+        assert_eq!(verdict.violated().map(mainstay_limits::Policy::name).collect::<Vec<_>>(), ["two"]);
+    }
+    // Of the others it is not known what others left of them since.
+    assert!(header(&again, headers::RATELIMIT).starts_with(r#""two";r=0;t="#), "{again:?}");
+    assert!(!header(&again, headers::RATELIMIT).contains(','), "{again:?}");
+
+    // Blocked by the first and the last: the one that refuses longest speaks, and the order is the call's.
+    assert!(limiter.check(&three, 1).await.admitted);
+    assert!(!limiter.check(&three, 1).await.admitted);
+    let both = limiter.check_all(&[Charge::one(&three), Charge::one(&one), Charge::one(&two)]).await;
+    let policies = r#""three";q=1;w=86400, "one";q=9;w=3600, "two";q=1;w=3600"#;
+    assert_eq!(header(&both, headers::RATELIMIT_POLICY), policies);
+    assert_eq!(both.decisions.len(), 2);
+    assert_eq!(both.tightest().unwrap().policy.name(), "three");
 }
 
 #[tokio::test]
