@@ -53,6 +53,17 @@ impl Authenticator for TokenAuthenticator {
             _ => Err(AuthError::Refused),
         }
     }
+
+    fn made_here(&self, credentials: Credentials<'_>) -> bool {
+        match credentials {
+            // Its signature says it, and is checked before anything is looked up.
+            Credentials::Bearer(_) => true,
+            Credentials::ApiKey(key) => self.accounts.mint.made_api_key(key),
+            Credentials::Basic { id: _, secret } => self.accounts.mint.made_service(secret),
+            Credentials::Cookie(cookie) => self.accounts.mint.made_cookie(cookie),
+            _ => false,
+        }
+    }
 }
 
 impl Accounts {

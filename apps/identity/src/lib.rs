@@ -14,6 +14,7 @@ mod keys;
 mod letters;
 mod lockout;
 mod migrations;
+mod mint;
 mod notices;
 mod pages;
 mod people;

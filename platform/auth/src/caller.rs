@@ -248,6 +248,12 @@ pub trait Authenticator: Send + Sync {
     /// # Errors
     /// [`AuthError`].
     async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Principal, AuthError>;
+
+    /// Whether these were made here, whether or not they still count: told by themselves, without
+    /// asking anybody. `false` if that would take a look-up.
+    ///
+    /// An address that has sent too many that are none is still heard with those that were.
+    fn made_here(&self, credentials: Credentials<'_>) -> bool;
 }
 
 #[cfg(test)]

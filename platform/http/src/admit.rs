@@ -18,7 +18,7 @@ pub(crate) static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 ///
 /// # Errors
 /// 400 for credentials in two places, 401 for those that are none, 503 if they can't be checked; 403
-/// for a change to a page that comes from elsewhere.
+/// for a change to a page that comes from elsewhere; 429 for what [`look_up`] does not look up.
 pub(crate) async fn identify(
     rule: &Rule,
     context: &RequestContext,
@@ -29,7 +29,14 @@ pub(crate) async fn identify(
         return identify_browser(rule, context, method, headers).await;
     }
     let Some(given) = Given::find(headers)? else { return Ok(None) };
-    match principal(rule, context, &given).await {
+    let found = match given.credentials() {
+        Ok(credentials) if rule.access.considers(credentials.kind()) => {
+            look_up(rule, context, credentials).await?
+        }
+        Ok(_) => Err(AuthError::Refused),
+        Err(refused) => Err(refused),
+    };
+    match found {
         Ok(principal) => Ok(Some(principal)),
         Err(AuthError::Refused) if rule.access == Access::Anybody => Ok(None),
         Err(refused) => Err(refused.on(rule.access)),
@@ -46,16 +53,31 @@ async fn identify_browser(
 ) -> Result<Option<Principal>, Problem> {
     let shared = &context.shared;
     same_origin::check(&shared.origin, method, headers)?;
-    match (cookies::find(headers, shared.session_cookie), &shared.authenticator) {
-        (Some(cookie), Some(authenticator)) => {
-            match authenticator.authenticate(Credentials::Cookie(cookie)).await {
-                Ok(principal) => Ok(Some(principal)),
-                Err(AuthError::Refused) => Ok(None),
-                Err(refused) => Err(refused.on(rule.access)),
-            }
-        }
-        _ => Ok(None),
+    let Some(cookie) = cookies::find(headers, shared.session_cookie) else { return Ok(None) };
+    match look_up(rule, context, Credentials::Cookie(cookie)).await? {
+        Ok(principal) => Ok(Some(principal)),
+        Err(AuthError::Refused) => Ok(None),
+        Err(refused) => Err(refused.on(rule.access)),
     }
+}
+
+/// Who these credentials belong to.
+///
+/// Whoever guesses at credentials uses up what callers who are not signed in have at their address. From
+/// then on what may be made up is not looked up for them: a flood of it costs the database nothing. What
+/// was made here is, or whoever shares an address with them would be locked out by them.
+async fn look_up(
+    rule: &Rule,
+    context: &RequestContext,
+    credentials: Credentials<'_>,
+) -> Result<Result<Principal, AuthError>, Problem> {
+    let Some(authenticator) = &context.shared.authenticator else { return Ok(Err(AuthError::Refused)) };
+    if let Some(limits) = rule.limits.get()
+        && !authenticator.made_here(credentials)
+    {
+        limits.refuse_stray(context.address, &context.stamp)?;
+    }
+    Ok(authenticator.authenticate(credentials).await)
 }
 
 /// The caller, if they may.
@@ -82,15 +104,6 @@ pub(crate) fn admit(
         access if access.is_open() => Ok(Caller::new(None, context.request_id.clone(), context.address)),
         _ => Err(insufficient_scope(&Scope::needed(&rule.area, method))),
     }
-}
-
-async fn principal(rule: &Rule, context: &RequestContext, given: &Given<'_>) -> Result<Principal, AuthError> {
-    let credentials = given.credentials()?;
-    if !rule.access.considers(credentials.kind()) {
-        return Err(AuthError::Refused);
-    }
-    let authenticator = context.shared.authenticator.as_ref().ok_or(AuthError::Refused)?;
-    authenticator.authenticate(credentials).await
 }
 
 /// The credentials of a request.

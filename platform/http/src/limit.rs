@@ -207,15 +207,23 @@ impl RateLimits {
         address: Option<IpAddr>,
         stamp: &StampSlot,
     ) -> Result<(), Problem> {
-        let Some(rate) = &self.0.anonymous else { return Ok(()) };
-        let key = Key::new(rate.policy(), Identity::of(CountBy::Address, address, None).as_bytes());
+        let Some((rate, key)) = self.stray(address) else { return Ok(()) };
         self.charge_one(rate, &key, 1, stamp).await
+    }
+
+    fn stray(&self, address: Option<IpAddr>) -> Option<(&Rate, Key)> {
+        let rate = self.0.anonymous.as_ref()?;
+        Some((rate, Key::new(rate.policy(), Identity::of(CountBy::Address, address, None).as_bytes())))
     }
 
     async fn charge_one(&self, rate: &Rate, key: &Key, cost: u32, stamp: &StampSlot) -> Result<(), Problem> {
         let decision = self.0.limiter.check(key, cost.min(rate.policy().capacity())).await;
-        let refused = (!decision.admitted).then(|| refusal(&decision, [decision.policy.shown()]));
-        let Decision { limit, remaining, reset, .. } = decision;
+        Self::tell(rate, &decision, stamp)
+    }
+
+    fn tell(rate: &Rate, decision: &Decision, stamp: &StampSlot) -> Result<(), Problem> {
+        let refused = (!decision.admitted).then(|| refusal(decision, [decision.policy.shown()]));
+        let Decision { limit, remaining, reset, .. } = *decision;
         stamp.put(Stamp::One { rate: rate.clone(), limit, remaining, reset });
         refused.map_or(Ok(()), Err)
     }
@@ -327,6 +335,18 @@ impl RouteLimits {
             .map(|tightest| refusal(tightest, verdict.violated().map(Policy::shown)));
         stamp.put(Stamp::Several(verdict));
         refused.map_or(Ok(()), Err)
+    }
+
+    /// Refuses what [`RouteLimits::charge_stray`] is known to refuse, without asking anybody.
+    ///
+    /// # Errors
+    /// 429 from an address at which nothing is left for callers who are not signed in.
+    pub(crate) fn refuse_stray(&self, address: Option<IpAddr>, stamp: &StampSlot) -> Result<(), Problem> {
+        let Some((rate, key)) = self.limits.stray(address) else { return Ok(()) };
+        match self.limits.0.limiter.known_refusal(&key, 1) {
+            Some(decision) => RateLimits::tell(rate, &decision, stamp),
+            None => Ok(()),
+        }
     }
 
     /// See [`RateLimits::charge_stray`].

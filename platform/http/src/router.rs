@@ -391,7 +391,7 @@ async fn guard(rule: Arc<Rule>, mut request: Request, next: Next) -> Response {
 }
 
 /// Who asks, whether they have calls left, whether they may: in this order, so that what is refused
-/// counts too.
+/// counts too. Only who has no calls left whoever they are is not asked who they are.
 pub(crate) async fn enter(
     rule: &Rule,
     context: &RequestContext,
@@ -406,8 +406,8 @@ pub(crate) async fn enter(
             }
             admit(rule, context, method, principal)
         }
-        // Nobody's fault but ours is not counted.
-        (Err(problem), Some(limits)) if problem.kind().status < 500 => {
+        // Nobody's fault but ours is not counted, and what was refused already not again.
+        (Err(problem), Some(limits)) if problem.kind().status < 500 && stamp.is_empty() => {
             limits.charge_stray(address, stamp).await?;
             Err(problem)
         }

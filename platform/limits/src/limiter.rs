@@ -88,6 +88,28 @@ struct SharedStore {
     leases: Leases,
 }
 
+impl SharedStore {
+    /// Whether this node would decide by its own counters now.
+    fn counts_alone(&self, strict: bool) -> bool {
+        !self.store.is_up()
+            && match self.fail {
+                Fail::Local => true,
+                Fail::Open => strict,
+                Fail::Closed => false,
+            }
+    }
+
+    /// Makes of an order under the whole limit one under this node's share of it.
+    fn reduce(&self, order: &mut Order) {
+        let affordable = order.cost <= order.shape.capacity();
+        order.shape = order.shape.share(self.nodes.load(Ordering::Relaxed));
+        // What the whole limit has room for, a share must not refuse for ever.
+        if affordable {
+            order.cost = order.cost.min(order.shape.capacity());
+        }
+    }
+}
+
 impl Limiter {
     /// For one node: counters in its memory.
     #[must_use]
@@ -203,6 +225,30 @@ impl Limiter {
         }
     }
 
+    /// The refusal of a call that is known here to be refused: without asking anybody, and without
+    /// counting it. `None`: it would be admitted, or only [`Limiter::check`] can tell.
+    #[must_use]
+    pub fn known_refusal(&self, key: &Key, cost: u32) -> Option<Decision> {
+        let mut order = Order::new(Charge { key, cost });
+        let (tally, answer) = match &self.0.shared {
+            None => (self.0.memory.look(&order), Answer::Memory),
+            Some(shared) => match shared.blocked.refusal(&order, Instant::now()) {
+                Some(tally) => (tally, Answer::Blocked),
+                None if shared.counts_alone(key.policy().is_strict()) => {
+                    shared.reduce(&mut order);
+                    (self.0.memory.look(&order), Answer::Local)
+                }
+                None => return None,
+            },
+        };
+        if tally.admitted {
+            return None;
+        }
+        let decision = Decision::new(key.policy(), order.shape.limit, &tally, answer);
+        self.0.decisions.count(&decision);
+        Some(decision)
+    }
+
     /// Takes from several counters for one call, from all or from none.
     ///
     /// Charges of the same counter are added up and answered once, where the first of them stands.
@@ -273,15 +319,7 @@ impl Limiter {
             Fail::Open if !strict => (orders.iter().map(|order| nobody(order, true)).collect(), Answer::Open),
             Fail::Closed => (orders.iter().map(|order| nobody(order, false)).collect(), Answer::Closed),
             Fail::Open | Fail::Local => {
-                let nodes = shared.nodes.load(Ordering::Relaxed);
-                for order in &mut *orders {
-                    let affordable = order.cost <= order.shape.capacity();
-                    order.shape = order.shape.share(nodes);
-                    // What the whole limit has room for, a share must not refuse for ever.
-                    if affordable {
-                        order.cost = order.cost.min(order.shape.capacity());
-                    }
-                }
+                orders.iter_mut().for_each(|order| shared.reduce(order));
                 (self.0.memory.charge_now(orders), Answer::Local)
             }
         }

@@ -19,6 +19,8 @@ async fn boot_with(settings: &[(&str, &str)]) -> TestApp {
 
 const BOOKS: &str = "/api/v1/books";
 const LOGIN: &str = "/api/v1/auth/login";
+/// What TestApp gives every account.
+const PASSWORD: &str = "tests only 4711";
 
 /// `RateLimit-Policy`, `RateLimit`, and the older three as `limit/remaining/reset`.
 fn told(reply: &Reply) -> (String, String, String) {
@@ -204,6 +206,79 @@ async fn tokens_that_are_none_are_counted_and_good_ones_go_on() {
     assert_eq!(forged.get("/api/v1/auth/me").await.status, 429);
     assert_eq!(app.anonymous().get(BOOKS).await.status, 429);
     assert_eq!(good.get("/api/v1/auth/me").await.status, 200);
+}
+
+/// How many statements the app has sent to the database.
+async fn statements(app: &TestApp) -> u64 {
+    let metrics = app.anonymous().get("/metrics").await.text();
+    let counts = metrics.lines().filter(|line| line.starts_with("db_query_duration_seconds_count"));
+    counts
+        .map(|line| line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok()).expect("a count"))
+        .sum()
+}
+
+#[tokio::test]
+async fn an_address_that_is_refused_has_nothing_looked_up_that_may_be_made_up() {
+    let settings = [("limits.anonymous", "60/min"), ("limits.policies.partner.limit", "5000/min")];
+    let app = boot_with(&settings).await;
+    let (admin, owner) = (app.admin().await, app.user().await);
+    let mut keys = Vec::new();
+    for name in ["plain", "partner"] {
+        let made = owner.post("/api/v1/auth/api-keys", json!({"name": name})).await;
+        keys.push((
+            made.json["id"].as_str().expect("an id").to_owned(),
+            made.json["key"].as_str().expect("a key").to_owned(),
+        ));
+    }
+    let path = format!("/api/v1/auth/api-keys/{}/limit", keys[1].0);
+    assert_eq!(admin.put(&path, &[], json!({"policy": "partner"})).await.status, 200);
+    let service = admin.post("/api/v1/auth/services", json!({"name": "gateway"})).await;
+    let service =
+        ["client_id", "client_secret"].map(|name| service.json[name].as_str().expect("it is shown"));
+    let email = owner.get("/api/v1/auth/me").await.json["email"].as_str().expect("an address").to_owned();
+    let mut browser = app.browser();
+    browser.open("/login").await;
+    assert_eq!(browser.submit("/login", &[("name", &email), ("password", PASSWORD)]).await.status, 303);
+
+    let introspect = async |id: &str, secret: &str| {
+        let basic = format!("Basic {}", base64(&format!("{id}:{secret}")));
+        let headers =
+            [("authorization", basic.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+        app.anonymous().raw(Method::POST, "/api/v1/auth/introspect", &headers, "token=x").await
+    };
+    let page = async |cookie: &str| {
+        app.anonymous().get_with("/console/account", &[("cookie", &format!("mainstay={cookie}"))]).await
+    };
+    let made_up = |prefix: &str, number: u32| format!("{prefix}{number:043}");
+    while app.anonymous().get(BOOKS).await.status != 429 {}
+    app.settle().await;
+
+    // Whatever is made up is refused, and nobody is asked about it.
+    let before = statements(&app).await;
+    for number in 0..20 {
+        let with_key = app.with_token(&made_up("mst_", number)).get("/api/v1/auth/me").await;
+        let with_secret = introspect(&made_up("svc_", number)[..26], &made_up("mss_", number)).await;
+        let with_cookie = page(&made_up("", number)).await;
+        for refused in [with_key, with_secret, with_cookie] {
+            assert_eq!(refused.status.as_u16(), 429);
+            assert_eq!(refused.header("ratelimit"), r#""default";r=0;t=60"#);
+            assert_eq!(refused.header("retry-after"), "60");
+        }
+    }
+    assert_eq!(statements(&app).await, before);
+
+    // Who is somebody has what is theirs, at this address too.
+    for ((_, key), limit) in keys.iter().zip(["1000", "5000"]) {
+        let reply = app.with_token(key).get("/api/v1/auth/me").await;
+        assert_eq!((reply.status.as_u16(), reply.header("x-ratelimit-limit")), (200, limit));
+    }
+    assert_eq!(owner.get("/api/v1/auth/me").await.status, 200);
+    assert_eq!(introspect(service[0], service[1]).await.status, 200);
+    assert_eq!(page(browser.cookie("mainstay").expect("it is signed in")).await.status, 200);
+
+    // When the minute is over, what is made up is looked up again, and counted.
+    app.advance(Duration::from_secs(60));
+    assert_eq!(app.with_token(&made_up("mst_", 0)).get("/api/v1/auth/me").await.status, 401);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mainstay_auth::{API_KEY_PREFIX, Scopes};
-use mainstay_core::{Rng, Timestamp, UserId};
+use mainstay_core::{Timestamp, UserId};
 
 mainstay_core::uuid_ids! {
     /// Names an API key.
@@ -42,21 +42,17 @@ pub(crate) const MOST_API_KEYS: u64 = 50;
 /// Characters of a key that stay readable.
 const SHOWN: usize = 12;
 
-/// A secret that programs hold: a prefix that tells its kind, and 256 random bits. Never printed.
+/// How the secret half of a service's credential begins.
+pub(crate) const SERVICE_PREFIX: &str = "mss_";
+
+/// A secret that programs hold: a prefix that tells its kind, and 256 bits that nobody can guess.
+/// Never printed.
 #[derive(Clone)]
 pub(crate) struct Secret(String);
 
 impl Secret {
-    pub(crate) fn api_key(rng: &dyn Rng) -> Self {
-        Self::with_prefix(API_KEY_PREFIX, rng)
-    }
-
-    pub(crate) fn service(rng: &dyn Rng) -> Self {
-        Self::with_prefix("mss_", rng)
-    }
-
-    fn with_prefix(prefix: &str, rng: &dyn Rng) -> Self {
-        Self(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(rng.bytes::<32>())))
+    pub(crate) fn new(prefix: &str, bytes: &[u8; 32]) -> Self {
+        Self(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)))
     }
 
     /// The part that may be shown.
@@ -85,17 +81,15 @@ pub(crate) fn is_api_key(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use mainstay_core::SeededRng;
-
     use super::*;
 
     #[test]
     fn a_key_has_its_form_and_is_never_printed() {
-        let key = Secret::api_key(&SeededRng::new(1));
+        let key = Secret::new(API_KEY_PREFIX, &[1; 32]);
         assert!(is_api_key(key.expose()), "{}", key.expose());
         assert_eq!((key.prefix().len(), key.expose().len()), (12, 47));
         assert_eq!(format!("{key:?}"), "Secret(…)");
-        let secret = Secret::service(&SeededRng::new(1));
+        let secret = Secret::new(SERVICE_PREFIX, &[1; 32]);
         assert!(secret.expose().starts_with("mss_") && !is_api_key(secret.expose()));
     }
 

@@ -10,7 +10,9 @@ mod session;
 mod user;
 mod username;
 
-pub(crate) use api_key::{ApiKey, ApiKeyId, CredentialName, LimitPolicy, MOST_API_KEYS, Secret, is_api_key};
+pub(crate) use api_key::{
+    ApiKey, ApiKeyId, CredentialName, LimitPolicy, MOST_API_KEYS, SERVICE_PREFIX, Secret, is_api_key,
+};
 pub(crate) use device::describe_device;
 pub use mainstay_app::Email;
 pub use password::{NewPassword, Password};

@@ -19,6 +19,7 @@ use crate::believed::Believed;
 use crate::domain::{ApiKey, ApiKeyId, CredentialName, MOST_API_KEYS, Secret, is_api_key};
 use crate::error::AccountError;
 use crate::events::{ApiKeyCreated, ApiKeyRevoked};
+use crate::mint::Mint;
 use crate::repo::{self, LiveKey};
 
 /// The service of API keys. Cheap to clone.
@@ -30,6 +31,7 @@ struct Inner {
     db: Db,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
+    mint: Mint,
     ids: Ids,
     /// The names of rate limits that keys can be given.
     limit_policies: Arc<[String]>,
@@ -59,6 +61,7 @@ impl ApiKeys {
             db: platform.db.clone(),
             clock: platform.clock.clone(),
             rng: platform.rng.clone(),
+            mint: Mint::new(&platform.root_key),
             ids: platform.ids.clone(),
             limit_policies: platform.limit_policies.clone(),
             seen: Believed::new(),
@@ -93,7 +96,7 @@ impl ApiKeys {
         if repo::count_live_api_keys(unit, user, now).await? >= MOST_API_KEYS {
             return Err(AccountError::TooManyApiKeys);
         }
-        let secret = Secret::api_key(&*inner.rng);
+        let secret = inner.mint.api_key(&*inner.rng);
         let key = ApiKey {
             id: inner.ids.make(),
             user_id: user,

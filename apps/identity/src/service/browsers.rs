@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mainstay_auth::{SignedIn, Via};
 use mainstay_core::{Actor, Timestamp};
 use sea_orm::DbErr;
@@ -30,9 +28,9 @@ impl Accounts {
         self.settings.web_session_s
     }
 
-    /// 256 random bits as text.
+    /// A cookie that nobody has.
     pub(super) fn new_cookie(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.rng.bytes::<32>())
+        self.mint.cookie(&*self.rng).expose().to_owned()
     }
 
     /// Who a cookie belongs to. `None` if it opens nothing, or nothing any more.
@@ -58,13 +56,11 @@ impl Accounts {
     async fn browser_session(&self, hash: &str) -> Result<Option<BrowserSession>, DbErr> {
         let key = hash.to_owned();
         if let Some(found) = self.browsers.get(&key) {
-            return Ok(Some(found));
+            return Ok(found);
         }
         let asked = self.browsers.ask();
         let found = repo::find_browser_session(&self.db, hash).await?;
-        if let Some(found) = found {
-            self.browsers.keep(asked, key, found);
-        }
+        self.browsers.keep(asked, key, found);
         Ok(found)
     }
 

@@ -35,6 +35,7 @@ use crate::error::AccountError;
 use crate::gate::Gate;
 use crate::keys::{KeyInfo, Keys, LookError, RotateError, Rotation};
 use crate::lockout::HEALED;
+use crate::mint::Mint;
 use crate::refresh::RefreshTokens;
 use crate::repo;
 use crate::settings::IdentitySettings;
@@ -70,7 +71,7 @@ pub struct Parts {
     /// What the database said of sessions.
     pub(crate) sessions: Arc<Believed<SessionId, Option<Roles>>>,
     /// What the database said of browsers' cookies, by their hash.
-    browsers: Arc<Believed<String, repo::BrowserSession>>,
+    browsers: Arc<Believed<String, Option<repo::BrowserSession>>>,
     pub(crate) api_keys: ApiKeys,
     pub(crate) services: Services,
     pub(crate) usernames: Usernames,
@@ -83,6 +84,7 @@ pub struct Parts {
     authors: AuthorsSlot,
     gate: Gate,
     refresh_tokens: RefreshTokens,
+    pub(crate) mint: Mint,
     settings: Arc<IdentitySettings>,
     public_url: Arc<str>,
 }
@@ -120,6 +122,7 @@ impl Accounts {
             authors: platform.authors.clone(),
             gate: Gate::new(GUESSES_AT_ONCE, GUESSES_WAITING, GUESS_PATIENCE),
             refresh_tokens: RefreshTokens::new(&platform.root_key),
+            mint: Mint::new(&platform.root_key),
             settings: Arc::new(settings),
             public_url: platform.public_url.as_str().into(),
         }))

@@ -13,6 +13,7 @@ use super::token_hash;
 use crate::believed::Believed;
 use crate::domain::{CredentialName, Secret, Service, is_client_id, new_client_id};
 use crate::error::AccountError;
+use crate::mint::Mint;
 use crate::repo::{self, LiveService, ServiceName};
 
 /// The service of other programs' credentials. Cheap to clone.
@@ -24,6 +25,7 @@ struct Inner {
     db: Db,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
+    mint: Mint,
     ids: Ids,
     /// By the client id.
     seen: Believed<String, Option<LiveService>>,
@@ -42,6 +44,7 @@ impl Services {
             db: platform.db.clone(),
             clock: platform.clock.clone(),
             rng: platform.rng.clone(),
+            mint: Mint::new(&platform.root_key),
             ids: platform.ids.clone(),
             seen: Believed::new(),
         }))
@@ -59,7 +62,7 @@ impl Services {
         name: CredentialName,
     ) -> Result<MadeService, AccountError> {
         let inner = &*self.0;
-        let secret = Secret::service(&*inner.rng);
+        let secret = inner.mint.service(&*inner.rng);
         let service = Service {
             id: inner.ids.make(),
             name: name.into_string(),

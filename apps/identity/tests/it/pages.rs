@@ -70,7 +70,7 @@ async fn a_sign_in_gives_a_cookie_that_only_pages_take() {
     let line = reply.header("set-cookie");
     let value = browser.cookie(COOKIE).unwrap().to_owned();
     assert_eq!(line, format!("mainstay={value}; Path=/; Max-Age=1209600; HttpOnly; SameSite=Lax"));
-    assert_eq!(value.len(), 43, "256 bits");
+    assert_eq!(value.len(), 43, "256 bits, 192 of them random");
     is_page(&browser.open("/").await, 200, "Hello, ada");
     is_page(&browser.open(ACCOUNT).await, 200, "This one");
 

@@ -104,6 +104,15 @@ impl MemoryStore {
         tally
     }
 
+    /// What [`MemoryStore::charge_one`] would say. Counts nothing.
+    #[must_use]
+    pub fn look(&self, order: &Order) -> Tally {
+        let hash = self.hash(order);
+        let mut shard = lock(&self.shards[shard_of(hash)]);
+        let now = shard.time.advance(self.clock.now().millis());
+        shard.look(order, hash, now)
+    }
+
     /// As [`Store::charge`], at once.
     #[must_use]
     pub fn charge_now(&self, orders: &[Order]) -> Vec<Tally> {

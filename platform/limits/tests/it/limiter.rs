@@ -213,6 +213,55 @@ async fn a_blocked_call_hears_of_all_its_policies_and_of_what_is_known_of_them()
 }
 
 #[tokio::test]
+async fn a_refusal_that_is_known_is_told_without_asking_and_counts_nothing() {
+    let key = Key::new(&policy("2/min exact"), "a");
+    let clock = TestClock::new();
+    let limiter = Limiter::memory(Arc::clone(&clock) as Arc<dyn Clock>, &Metrics::new());
+    for _ in 0..2 {
+        assert_eq!(limiter.known_refusal(&key, 1), None);
+        limiter.check(&key, 1).await;
+    }
+    let known = limiter.known_refusal(&key, 1);
+    assert_eq!(known, Some(limiter.check(&key, 1).await));
+    clock.advance(60_000);
+    assert_eq!(limiter.known_refusal(&key, 1), None);
+
+    let (mut server, metrics) = (RedisServer::start(), Metrics::new());
+    let node = async |fail| connect(server.options(), fail, 2, TestClock::new(), &metrics).await;
+    let (local, open, closed) = (node(Fail::Local).await, node(Fail::Open).await, node(Fail::Closed).await);
+    local.check(&key, 1).await;
+    local.check(&key, 1).await;
+    // Redis would refuse it, but that was not heard yet.
+    assert_eq!(local.known_refusal(&key, 1), None);
+    assert!(!local.check(&key, 1).await.admitted);
+    let asked = round_trips(&metrics);
+    let known = local.known_refusal(&key, 1).unwrap();
+    assert_eq!((known.answer, known.remaining), (Answer::Blocked, 0));
+    // Not what another node heard.
+    assert_eq!(open.known_refusal(&key, 1), None);
+    assert_eq!(round_trips(&metrics), asked);
+
+    server.kill();
+    for limiter in [&local, &open, &closed] {
+        while limiter.store_state() == StoreState::Up {
+            limiter.check(&Key::new(&policy("1000000/h"), "until away"), 1).await;
+        }
+    }
+    let fresh = Key::new(&policy("2/min exact"), "b");
+    for limiter in [&local, &open, &closed] {
+        assert_eq!(limiter.known_refusal(&fresh, 1), None);
+        limiter.check(&fresh, 1).await;
+    }
+    // The share of one node of two.
+    let known = local.known_refusal(&fresh, 1).unwrap();
+    assert_eq!((known.answer, known.limit), (Answer::Local, 1));
+    assert_eq!(open.known_refusal(&fresh, 1), None);
+    let strict = Key::new(&policy("2/min exact strict"), "c");
+    open.check(&strict, 1).await;
+    assert_eq!(open.known_refusal(&strict, 1).map(|known| known.answer), Some(Answer::Local));
+}
+
+#[tokio::test]
 async fn a_lease_saves_round_trips_and_its_rest_lapses() {
     let (server, metrics) = (RedisServer::start(), Metrics::new());
     let limiter = connect(server.options(), Fail::Closed, 1, Arc::new(SystemClock), &metrics).await;
