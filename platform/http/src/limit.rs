@@ -4,13 +4,13 @@
 //! What can be known before a request comes is worked out when the stack is built: each route
 //! holds the policies of its group for each kind of caller, and each policy its header values.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use mainstay_auth::{Principal, Via};
+use mainstay_auth::{Principal, SignedIn, Via};
 use mainstay_core::Problem;
 use mainstay_core::problem::{RATE_LIMITED, UNAVAILABLE};
 use mainstay_limits::{
@@ -60,6 +60,8 @@ struct Inner {
     auth: Option<Rate>,
     uploads: Option<Rate>,
     named: HashMap<String, Named>,
+    /// Policies that API keys were given and that are no more: those that were warned of.
+    missed: Mutex<BTreeSet<Arc<str>>>,
 }
 
 /// A policy with what its headers say whatever the count is.
@@ -121,6 +123,7 @@ impl RateLimits {
             auth: rate(settings.auth.guarded_policy("auth")?),
             uploads: rate(settings.uploads.policy("uploads", "uploads")?),
             named,
+            missed: Mutex::default(),
         }))))
     }
 
@@ -139,7 +142,7 @@ impl RateLimits {
             for wanted in
                 policy.routes.iter().filter(|wanted| !is_known(wanted) && !GROUPS.contains(&wanted.as_str()))
             {
-                let areas: std::collections::BTreeSet<&str> = routes
+                let areas: BTreeSet<&str> = routes
                     .iter()
                     .filter(|route| route.group != RouteGroup::Unlimited)
                     .map(|route| route.area.as_str())
@@ -213,7 +216,23 @@ impl RateLimits {
 
     fn stray(&self, address: Option<IpAddr>) -> Option<(&Rate, Key)> {
         let rate = self.0.anonymous.as_ref()?;
-        Some((rate, Key::new(rate.policy(), Identity::of(CountBy::Address, address, None).as_bytes())))
+        Some((rate, Key::new(rate.policy(), Identity::of(CountBy::Address, address, None, false).as_bytes())))
+    }
+
+    /// The limit that an API key was given, in place of its owner's.
+    fn own(&self, user: &SignedIn) -> Option<&Rate> {
+        let Via::ApiKey { limit: Some(name), .. } = &user.via else { return None };
+        let own = self.0.named.get(&**name).map(|named| &named.rate);
+        if own.is_none() {
+            let mut missed = self.0.missed.lock().unwrap_or_else(PoisonError::into_inner);
+            if missed.insert(name.clone()) {
+                tracing::warn!(
+                    policy = &**name,
+                    "API keys have a limit that the settings no longer have; they count as their owners"
+                );
+            }
+        }
+        own
     }
 
     async fn charge_one(&self, rate: &Rate, key: &Key, cost: u32, stamp: &StampSlot) -> Result<(), Problem> {
@@ -299,28 +318,25 @@ impl RouteLimits {
             Method::GET | Method::HEAD => (&self.reading, self.costs.reading),
             _ => (&self.changing, self.costs.changing),
         };
+        let own = match principal {
+            Some(Principal::User(user)) => limits.own(user),
+            Some(Principal::Service(_)) | None => None,
+        };
         let (base, further) = match principal {
             None => (inner.anonymous.as_ref(), &plan.anonymous),
             Some(Principal::Service(_)) => (inner.services.as_ref(), &plan.services),
-            Some(Principal::User(user)) => {
-                let own = match &user.via {
-                    Via::ApiKey { limit: Some(name), .. } => {
-                        inner.named.get(&**name).map(|named| &named.rate)
-                    }
-                    Via::ApiKey { limit: None, .. } | Via::Session(_) => None,
-                };
-                (own.or(inner.signed_in.as_ref()), &plan.signed_in)
-            }
+            Some(Principal::User(_)) => (own.or(inner.signed_in.as_ref()), &plan.signed_in),
         };
+        let identity = |by| Identity::of(by, address, principal, own.is_some());
         if further.is_empty() {
             let Some(rate) = base else { return Ok(()) };
-            let key = Key::new(rate.policy(), Identity::of(CountBy::Caller, address, principal).as_bytes());
+            let key = Key::new(rate.policy(), identity(CountBy::Caller).as_bytes());
             return limits.charge_one(rate, &key, cost, stamp).await;
         }
         let base = base.map(|rate| (rate, CountBy::Caller));
         let mut keys: Vec<Key> = Vec::with_capacity(further.len() + 1);
         for (rate, by) in further.iter().map(|applied| (&applied.rate, applied.by)).chain(base) {
-            let key = Key::new(rate.policy(), Identity::of(by, address, principal).as_bytes());
+            let key = Key::new(rate.policy(), identity(by).as_bytes());
             // A policy of the route may be the caller's own too: one call counts once.
             if !keys.contains(&key) {
                 keys.push(key);
@@ -366,15 +382,14 @@ struct Identity {
 }
 
 impl Identity {
-    fn of(by: CountBy, address: Option<IpAddr>, principal: Option<&Principal>) -> Self {
+    /// `by_itself`: an API key counts apart from its owner.
+    fn of(by: CountBy, address: Option<IpAddr>, principal: Option<&Principal>, by_itself: bool) -> Self {
         match (by, principal) {
             (CountBy::Caller, Some(Principal::User(user))) => match &user.via {
                 // With a limit of its own a key is counted by itself; any other as its owner, or
                 // whoever makes keys would multiply their limit.
-                Via::ApiKey { id, limit: Some(_), .. } => Self::new(b'k', id.as_bytes()),
-                Via::ApiKey { limit: None, .. } | Via::Session(_) => {
-                    Self::new(b'u', user.user_id.uuid().as_bytes())
-                }
+                Via::ApiKey { id, .. } if by_itself => Self::new(b'k', id.as_bytes()),
+                Via::ApiKey { .. } | Via::Session(_) => Self::new(b'u', user.user_id.uuid().as_bytes()),
             },
             (CountBy::Caller, Some(Principal::Service(id))) => Self::new(b's', id.uuid().as_bytes()),
             (CountBy::Caller, None) | (CountBy::Address, _) => {
@@ -489,14 +504,14 @@ impl StampSlot {
 
 #[cfg(test)]
 mod tests {
-    use mainstay_auth::{Roles, Scopes, SignedIn};
+    use mainstay_auth::{Roles, Scopes};
     use mainstay_core::{ServiceId, UserId};
     use uuid::Uuid;
 
     use super::*;
 
     fn of(by: CountBy, address: &str, principal: Option<&Principal>) -> Vec<u8> {
-        Identity::of(by, Some(address.parse().unwrap()), principal).as_bytes().to_vec()
+        Identity::of(by, Some(address.parse().unwrap()), principal, false).as_bytes().to_vec()
     }
 
     #[test]
@@ -512,14 +527,14 @@ mod tests {
         let user = |via| {
             Principal::User(SignedIn { user_id: UserId::from(id), roles: Roles::of(&[]), via, ends_at: None })
         };
-        let key = |limit: Option<&str>| {
-            user(Via::ApiKey { id, scopes: Scopes::all(), limit: limit.map(Arc::from) })
-        };
-        let (key, plain_key) = (key(Some("partner")), key(None));
+        let key = user(Via::ApiKey { id, scopes: Scopes::all(), limit: None });
         let (ann, service) = (user(Via::Session(id)), Principal::Service(ServiceId::from(id)));
-        let all = [&key, &ann, &service].map(|principal| of(CountBy::Caller, "192.0.2.1", Some(principal)));
+        let all = [(&key, true), (&ann, false), (&service, false)].map(|(principal, by_itself)| {
+            let address = Some("192.0.2.1".parse().unwrap());
+            Identity::of(CountBy::Caller, address, Some(principal), by_itself).as_bytes().to_vec()
+        });
         assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
-        assert_eq!(of(CountBy::Caller, "192.0.2.1", Some(&plain_key)), all[1], "a key is its owner");
+        assert_eq!(of(CountBy::Caller, "192.0.2.1", Some(&key)), all[1], "a key is its owner");
         assert_eq!(of(CountBy::Address, "192.0.2.1", Some(&ann)), nobody("192.0.2.1"));
         let elsewhere = user(Via::Session(Uuid::from_u128(8)));
         assert_eq!(

@@ -1,5 +1,6 @@
 //! Rate limits, seen from outside: which calls are under which, and what answers say of them.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Method;
@@ -404,6 +405,55 @@ async fn an_administrator_gives_a_key_a_limit_of_its_own() {
     assert_eq!(robot.get(BOOKS).await.header("x-ratelimit-limit"), "1000");
     let nobodys = "/api/v1/auth/api-keys/018f0000-0000-7000-8000-000000000000/limit";
     assert_eq!(admin.delete(nobodys, &[]).await.code(), "api_key_not_found");
+}
+
+/// Lines of the log, kept.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panicked").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_key_whose_policy_is_gone_counts_as_its_owner_and_is_warned_of_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(lines);
+    let app = boot_with(&[("limits.policies.partner.limit", "5000/min")]).await;
+    let (admin, owner) = (app.admin().await, app.user().await);
+    let mut keys = Vec::new();
+    for name in ["one", "two"] {
+        let made = owner.post("/api/v1/auth/api-keys", json!({"name": name})).await;
+        let path = format!("/api/v1/auth/api-keys/{}/limit", made.json["id"].as_str().expect("an id"));
+        assert_eq!(admin.put(&path, &[], json!({"policy": "partner"})).await.status, 200);
+        keys.push(made.json["key"].as_str().expect("a key").to_owned());
+    }
+
+    let config = default_limits().set("limits.signed_in", "5/min", "test");
+    let node =
+        app.another_node_with(config, |backend| backend.with(Organizations::new).with(Library::new)).await;
+    let owner = node.with_token(owner.token().expect("signed in"));
+    let callers = [node.with_token(&keys[0]), node.with_token(&keys[1]), owner];
+    let mut answers = Vec::new();
+    for caller in callers.iter().cycle().take(7) {
+        let reply = caller.get(BOOKS).await;
+        assert_eq!(reply.header("ratelimit-policy"), r#""default";q=5;w=60"#);
+        answers.push(reply.status.as_u16());
+    }
+    assert_eq!(answers, [200, 200, 200, 200, 200, 429, 429]);
+    let bytes = log.0.lock().expect("nobody panicked").clone();
+    let text = String::from_utf8(bytes).expect("it is text");
+    let warnings: Vec<&str> = text.lines().filter(|line| line.contains("no longer have")).collect();
+    assert_eq!(warnings.len(), 1, "{text}");
+    assert!(warnings[0].contains("WARN") && warnings[0].contains("partner"), "{warnings:?}");
 }
 
 #[tokio::test]
