@@ -128,7 +128,8 @@ impl Backend {
             metrics: metrics.clone(),
         };
         let db = Db::open(options)?;
-        let shared = redis.url.as_ref().map(|url| RedisOptions::new(expose(url))).transpose();
+        let prefix = format!("{}:cache:", redis.prefix);
+        let shared = redis.url.as_ref().map(|url| RedisOptions::new(expose(url), &prefix)).transpose();
         let shared = shared.unwrap_or_else(|error| {
             sources.fault(format!("redis.url: {error}"));
             None
@@ -141,7 +142,7 @@ impl Backend {
             metrics: metrics.clone(),
             key: root_key.derive("cache keys"),
             db: Some(db.clone()),
-            redis: shared.map(|options| options.with_prefix(&format!("{}:cache:", redis.prefix))),
+            redis: shared,
         })
         .context("redis.url")?;
         let letterhead = Letterhead {

@@ -13,8 +13,8 @@ use crate::config::RedisSettings;
 
 /// How Redis is reached for limits. `None`: it is not used. A fault of its address goes into `sources`.
 pub(crate) fn redis_options(redis: &RedisSettings, sources: &mut Sources) -> Option<RedisOptions> {
-    match RedisOptions::new(expose(redis.url.as_ref()?)) {
-        Ok(options) => Some(options.with_prefix(&format!("{}:limits:", redis.prefix))),
+    match RedisOptions::new(expose(redis.url.as_ref()?), &format!("{}:limits:", redis.prefix)) {
+        Ok(options) => Some(options),
         Err(error) => {
             sources.fault(format!("redis.url: {error}"));
             None

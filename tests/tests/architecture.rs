@@ -14,9 +14,9 @@ use serde_json::Value;
 const FLOORS: &[&[&str]] = &[
     &["platform/core"],
     &["platform/telemetry", "platform/transfer"],
-    &["platform/db", "platform/limits"],
+    &["platform/db", "platform/redis"],
     // The cache reads the log of invalidations, which is the database's.
-    &["platform/events", "platform/cache"],
+    &["platform/events", "platform/cache", "platform/limits"],
     &["platform/mail"],
     &["platform/auth"],
     &["platform/http"],

@@ -18,8 +18,8 @@ mod value;
 mod walk;
 
 pub use cache::{Cache, CacheOptions, Cached, Fetched, LoadError};
+pub use mainstay_redis::{RedisError, RedisOptions};
 pub use namespace::Namespace;
-pub use second::{RedisError, RedisOptions};
 pub use settings::CacheSettings;
 pub use stale::Stale;
 pub use status::{CacheStatus, Source};

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use mainstay_core::Clock;
+use mainstay_redis::{RedisError, RedisOptions};
 use mainstay_telemetry::Metrics;
 use mainstay_telemetry::prometheus_client::metrics::gauge::Gauge;
 
@@ -12,7 +13,7 @@ use crate::key::{Charge, Key, Order};
 use crate::local::{BlockedKeys, Leases};
 use crate::metrics::DecisionMetrics;
 use crate::store::memory::MemoryStore;
-use crate::store::redis::{RedisError, RedisOptions, RedisStore};
+use crate::store::redis::RedisStore;
 use crate::store::{Store, Tally};
 
 mainstay_core::setting_words! {

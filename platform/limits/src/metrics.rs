@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mainstay_redis::LinkMetrics;
 use mainstay_telemetry::prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use mainstay_telemetry::prometheus_client::metrics::counter::Counter;
 use mainstay_telemetry::prometheus_client::metrics::family::Family;
@@ -46,37 +47,27 @@ impl DecisionMetrics {
 }
 
 /// The shared store, seen from this node.
-#[derive(Clone, Debug)]
-pub(crate) struct StoreMetrics {
-    pub(crate) up: Gauge,
-    pub(crate) opened: Counter,
-    pub(crate) failures: Counter,
-    pub(crate) seconds: Histogram,
-}
-
-impl StoreMetrics {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
-        Self {
-            up: metrics.register(
-                "limits_store_up",
-                "1 while the shared store is asked, else 0",
-                Gauge::default(),
-            ),
-            opened: metrics.register(
-                "limits_breaker_opened",
-                "How often the shared store was given up on",
-                Counter::default(),
-            ),
-            failures: metrics.register(
-                "limits_store_failures",
-                "Round trips to the shared store that failed or took too long",
-                Counter::default(),
-            ),
-            seconds: metrics.register(
-                "limits_store_seconds",
-                "Time of a round trip to the shared store",
-                Histogram::new(latency_buckets()),
-            ),
-        }
+pub(crate) fn store_metrics(metrics: &Metrics) -> LinkMetrics {
+    LinkMetrics {
+        up: metrics.register(
+            "limits_store_up",
+            "1 while the shared store is asked, else 0",
+            Gauge::default(),
+        ),
+        opened: metrics.register(
+            "limits_breaker_opened",
+            "How often the shared store was given up on",
+            Counter::default(),
+        ),
+        failures: metrics.register(
+            "limits_store_failures",
+            "Round trips to the shared store that failed or took too long",
+            Counter::default(),
+        ),
+        seconds: metrics.register(
+            "limits_store_seconds",
+            "Time of a round trip to the shared store",
+            Histogram::new(latency_buckets()),
+        ),
     }
 }

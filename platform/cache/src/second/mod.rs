@@ -17,7 +17,6 @@ use redis::Script;
 
 pub(crate) use format::{Stored, horizon, read, write};
 pub(crate) use link::Link;
-pub use link::{RedisError, RedisOptions};
 
 use crate::entry::Space;
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::server::RedisServer;
 use crate::{Node, Nodes, Source, number};
+use mainstay_redis::testing::RedisServer;
 
 /// As in production: 50 ms.
 const TIMEOUT: Duration = Duration::from_millis(50);

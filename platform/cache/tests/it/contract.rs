@@ -13,8 +13,8 @@ use mainstay_telemetry::Metrics;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::server::RedisServer;
 use crate::{Nodes, Source, SourceFailed, THINGS, number};
+use mainstay_redis::testing::RedisServer;
 
 macro_rules! contract {
     ($($name:ident),* $(,)?) => {

@@ -7,8 +7,8 @@ use mainstay_core::Actor;
 use mainstay_db::testing::TestDatabase;
 use tokio::task::JoinSet;
 
-use crate::server::RedisServer;
 use crate::{Node, Nodes, Source, number};
+use mainstay_redis::testing::RedisServer;
 
 fn actor() -> Actor {
     Actor::system("test")
@@ -220,7 +220,7 @@ async fn what_one_node_loaded_others_take_from_redis_until_it_changes() {
 async fn until_stored(server: &RedisServer, count: usize) {
     let stored = async {
         loop {
-            let keys: Vec<String> = server.command(&["KEYS", "mainstay:cache:*"]);
+            let keys: Vec<String> = server.command(&["KEYS", "test:*"]);
             if keys.len() == count && keys.iter().all(|key| !key.contains(":lease:")) {
                 break;
             }
@@ -236,7 +236,7 @@ async fn a_redis_that_is_put_back_to_an_earlier_state_serves_nothing_that_change
     let (nodes, one, other, source) = with_redis(&server).await;
     source.read(&one.things(), 1).await;
     until_stored(&server, 1).await;
-    let keys: Vec<String> = server.command(&["KEYS", "mainstay:cache:*"]);
+    let keys: Vec<String> = server.command(&["KEYS", "test:*"]);
     let copy: Vec<u8> = server.command(&["GET", &keys[0]]);
 
     change(&one, &one.things(), &source, 1).await;
@@ -261,7 +261,7 @@ async fn rubbish_in_redis_is_a_miss() {
     let (nodes, one, _, source) = with_redis(&server).await;
     source.read(&one.things(), 1).await;
     until_stored(&server, 1).await;
-    let keys: Vec<String> = server.command(&["KEYS", "mainstay:cache:*"]);
+    let keys: Vec<String> = server.command(&["KEYS", "test:*"]);
     for rubbish in ["", "rubbish", &"x".repeat(200)] {
         let _: String = server.command(&["SET", &keys[0], rubbish]);
         let young = nodes.node();

@@ -11,7 +11,6 @@ mod invalidation;
 mod memory;
 mod nodes;
 mod races;
-mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::server::RedisServer;
 use crate::{Node, Nodes, Source, SourceFailed};
+use mainstay_redis::testing::RedisServer;
 
 async fn three(server: &RedisServer) -> (Nodes, Vec<Node>) {
     let nodes = Nodes::with_redis(server.options()).await;

@@ -7,8 +7,8 @@ use mainstay_cache::Loaded;
 use mainstay_core::Actor;
 use tokio::task::JoinSet;
 
-use crate::server::RedisServer;
 use crate::{Node, Nodes, Source, SourceFailed};
+use mainstay_redis::testing::RedisServer;
 
 /// No reader sees a value that is older than an invalidation that was complete before its read began.
 async fn nobody_reads_the_past(node: Node) {

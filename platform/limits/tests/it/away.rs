@@ -9,8 +9,8 @@ use mainstay_telemetry::Metrics;
 use tokio::task::JoinSet;
 
 use crate::limiter::{connect, number, round_trips};
-use crate::server::RedisServer;
 use crate::{TestClock, policy};
+use mainstay_redis::testing::RedisServer;
 
 /// As in production: 50 ms.
 const TIMEOUT: Duration = Duration::from_millis(50);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use mainstay_limits::store::{Order, Store};
 use mainstay_limits::{Charge, Key};
 
-use crate::server::RedisServer;
 use crate::{TestClock, assert_never_above, charge, memory_store, policy, redis_store};
+use mainstay_redis::testing::RedisServer;
 
 /// Runs a check on memory and on Redis.
 macro_rules! on_both {

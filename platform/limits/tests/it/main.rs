@@ -9,7 +9,6 @@ mod limiter;
 mod memory;
 mod model;
 mod races;
-mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,6 +18,7 @@ use mainstay_limits::store::memory::MemoryStore;
 use mainstay_limits::store::redis::RedisStore;
 use mainstay_limits::store::{Order, Store, Tally};
 use mainstay_limits::{Charge, Key, Policy};
+use mainstay_redis::testing::RedisServer;
 use mainstay_telemetry::Metrics;
 
 /// A clock that goes where it is sent, back too.
@@ -52,9 +52,9 @@ fn memory_store(clock: &Arc<TestClock>) -> MemoryStore {
     MemoryStore::new(Arc::clone(clock) as Arc<dyn Clock>, 1000)
 }
 
-async fn redis_store(server: &server::RedisServer, clock: &Arc<TestClock>) -> RedisStore {
-    let options = server.options().with_clock(Arc::clone(clock) as Arc<dyn Clock>);
-    let store = RedisStore::connect(options, &Metrics::new()).await.unwrap();
+async fn redis_store(server: &RedisServer, clock: &Arc<TestClock>) -> RedisStore {
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let store = RedisStore::connect_by(clock, server.options(), &Metrics::new()).await.unwrap();
     assert!(store.is_up());
     store
 }

@@ -8,8 +8,8 @@ use mainstay_limits::{Algorithm, Charge, Key, Policy, SUB_BUCKETS};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::server::RedisServer;
 use crate::{TestClock, assert_never_above, memory_store, policy, redis_store};
+use mainstay_redis::testing::RedisServer;
 
 #[derive(Clone, Debug)]
 struct Call {

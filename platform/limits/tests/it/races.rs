@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use crate::checker::{Call, Findings, Outcome, Promise, replay};
 use crate::limiter::shared;
-use crate::server::RedisServer;
 use crate::{TestClock, assert_never_above, policy, redis_store};
+use mainstay_redis::testing::RedisServer;
 
 /// What was seen: calls as clients see them, and admissions as the store dates them.
 struct Seen {

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mainstay_limits::RedisOptions;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::RedisOptions;
+
 /// Ends with its value, and with the test's process if that is killed.
+#[derive(Debug)]
 pub struct RedisServer {
     folder: TempDir,
     process: Option<Child>,
@@ -18,6 +20,11 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
+    /// One that runs.
+    ///
+    /// # Panics
+    /// If there is no Redis on this machine, or it does not start.
+    #[must_use]
     pub fn start() -> Self {
         for _ in 0..5 {
             let mut server = Self::stopped();
@@ -29,14 +36,22 @@ impl RedisServer {
     }
 
     /// One that has a port, but does not run.
+    ///
+    /// # Panics
+    /// If there is no Redis on this machine.
+    #[must_use]
     pub fn stopped() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        symlink(program(), folder.path().join("redis-server")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        symlink(program(), folder.path().join("redis-server")).expect("a link can be made");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("it has an address").port();
         Self { folder, process: None, port }
     }
 
-    /// Whether it runs now; otherwise somebody took its port.
+    /// Starts it. Whether it runs now; otherwise somebody took its port.
+    ///
+    /// # Panics
+    /// If it does not answer within 30 s.
     pub fn launch(&mut self) -> bool {
         let process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
@@ -51,10 +66,10 @@ impl RedisServer {
         let process = self.process.insert(process);
         let given_up = Instant::now() + Duration::from_secs(30);
         while Instant::now() < given_up {
-            if process.try_wait().unwrap().is_some() {
+            if process.try_wait().expect("it can be waited for").is_some() {
                 return false;
             }
-            let connection = redis::Client::open(url(self.port)).unwrap().get_connection();
+            let connection = client(self.port).get_connection();
             if connection.is_ok_and(|mut connection| redis::cmd("PING").exec(&mut connection).is_ok()) {
                 return true;
             }
@@ -63,14 +78,41 @@ impl RedisServer {
         panic!("Redis does not answer");
     }
 
+    /// How it is reached; the names of keys begin with `test:`.
+    ///
+    /// A busy machine is no fault of Redis: an answer is waited for 20 s. Tests of faults wait less.
+    #[must_use]
     pub fn options(&self) -> RedisOptions {
-        // A busy machine is no fault of the store. The tests of faults wait less.
-        RedisOptions::new(&url(self.port)).unwrap().with_timeout(Duration::from_secs(20))
+        self.options_under("test:")
     }
 
+    /// The same with names of keys that begin with `prefix`.
+    ///
+    /// # Panics
+    /// Never: the address is one.
+    #[must_use]
+    pub fn options_under(&self, prefix: &str) -> RedisOptions {
+        let options = RedisOptions::new(&url(self.port), prefix).expect("an address");
+        options.with_timeout(Duration::from_secs(20))
+    }
+
+    /// A connection of the test's own.
+    ///
+    /// # Panics
+    /// If Redis takes none.
+    #[must_use]
+    pub fn connection(&self) -> redis::Connection {
+        client(self.port).get_connection().expect("Redis takes a connection")
+    }
+
+    /// What it answers to a command.
+    ///
+    /// # Panics
+    /// If it refuses, or answers something else.
+    #[must_use]
     pub fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut connection = redis::Client::open(url(self.port)).unwrap().get_connection().unwrap();
-        redis::cmd(words[0]).arg(&words[1..]).query(&mut connection).unwrap()
+        let mut connection = self.connection();
+        redis::cmd(words[0]).arg(&words[1..]).query(&mut connection).expect("Redis answers")
     }
 
     /// It hangs: takes connections, answers nothing.
@@ -78,20 +120,23 @@ impl RedisServer {
         self.signal(Signal::STOP);
     }
 
+    /// It goes on.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
 
+    /// It dies, if it runs.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
+            process.kill().expect("it can be killed");
+            process.wait().expect("it can be waited for");
         }
     }
 
     fn signal(&self, signal: Signal) {
-        let id = self.process.as_ref().unwrap().id();
-        kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal).unwrap();
+        let id = self.process.as_ref().expect("it runs").id();
+        let id = i32::try_from(id).ok().and_then(Pid::from_raw).expect("an id of a process");
+        kill_process(id, signal).expect("it takes signals");
     }
 }
 
@@ -99,6 +144,10 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn client(port: u16) -> redis::Client {
+    redis::Client::open(url(port)).expect("an address")
 }
 
 fn url(port: u16) -> String {
