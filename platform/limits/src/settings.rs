@@ -84,7 +84,7 @@ mainstay_core::settings! {
         enabled: bool = true;
         /// Callers who are not signed in, by address (IPv6: by /64).
         anonymous: LimitText = limit("100/min");
-        /// Users, each by themselves; API keys too, each key by itself.
+        /// Users, each with all their API keys but those that were given a policy.
         signed_in: LimitText = limit("1000/min");
         /// Other programs with a service credential, each by itself.
         services: LimitText = limit("60000/min");
