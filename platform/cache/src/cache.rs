@@ -398,7 +398,18 @@ impl<K: Serialize + ?Sized, V: Value> Cached<K, V> {
                         return Ok(fetched);
                     }
                 }
-                Worth::Spare => spare = Some(entry),
+                Worth::Spare => {
+                    // Who waited for a source that takes long to fail would wait each time.
+                    if entry.has_failed(now)
+                        && let Some(fetched) = self.spare(&entry, now, false)
+                    {
+                        if entry.may_try_again(now) {
+                            self.refresh(digest, entry, load);
+                        }
+                        return Ok(fetched);
+                    }
+                    spare = Some(entry);
+                }
                 Worth::Doubtful => {}
                 Worth::Nothing => core.memory.remove(digest, &entry),
             }
@@ -463,6 +474,14 @@ impl<K: Serialize + ?Sized, V: Value> Cached<K, V> {
         Some(Fetched { value, status: CacheStatus { source, ttl_ms, collapsed: false } })
     }
 
+    /// The value that is served because no new one can be had.
+    fn spare(&self, entry: &Entry, now: i64, collapsed: bool) -> Option<Fetched<V>> {
+        let value = typed::<V>(entry.value.as_ref())?;
+        self.space.metrics.stale.inc();
+        let status = CacheStatus { source: Source::Spare, ttl_ms: entry.times.expires - now, collapsed };
+        Some(Fetched { value, status })
+    }
+
     /// Loads in the background, unless that is under way.
     fn refresh<L, E, F, Fut>(&self, digest: u128, old: Arc<Entry>, load: F)
     where
@@ -474,7 +493,7 @@ impl<K: Serialize + ?Sized, V: Value> Cached<K, V> {
         if let Boarding::Leading(_, lead) = self.core.flights.board(digest, self.core.slots.begun(), |_| true)
         {
             self.space.metrics.refreshes.inc();
-            let trip = Trip { digest, space: Arc::clone(&self.space), old: Some(old) };
+            let trip = Trip { digest, space: Arc::clone(&self.space), old: Some(old), is_awaited: false };
             self.core.loads.spawn(fly::<V, L, E, F, Fut>(Arc::clone(&self.core), lead, trip, load));
         }
     }
@@ -515,7 +534,7 @@ impl<K: Serialize + ?Sized, V: Value> Cached<K, V> {
                 core.flights.board(digest, core.slots.begun(), |flight| !is_certain && flight.seen >= seen);
         }
         let Boarding::Leading(flight, lead) = boarding else { unreachable!("nothing else was good enough") };
-        let trip = Trip { digest, space: Arc::clone(&self.space), old: None };
+        let trip = Trip { digest, space: Arc::clone(&self.space), old: spare.clone(), is_awaited: true };
         core.loads.spawn(fly::<V, L, E, F, Fut>(Arc::clone(core), lead, trip, load));
         let end = flight.ended().await;
         self.answer(end, spare.as_ref(), false).unwrap_or(Err(LoadError::Abandoned))
@@ -553,11 +572,9 @@ impl<K: Serialize + ?Sized, V: Value> Cached<K, V> {
         };
         // Meanwhile it may have been invalidated.
         if let Some(spare) = spare.filter(|spare| spare.is_valid(&self.core.slots))
-            && let Some(value) = typed::<V>(spare.value.as_ref())
+            && let Some(fetched) = self.spare(spare, now, collapsed)
         {
-            metrics.stale.inc();
-            let status = CacheStatus { source: Source::Spare, ttl_ms: spare.times.expires - now, collapsed };
-            return Some(Ok(Fetched { value, status }));
+            return Some(Ok(fetched));
         }
         metrics.failed.inc();
         Some(Err(error))

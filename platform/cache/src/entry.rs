@@ -13,6 +13,12 @@ use crate::slots::Slots;
 /// what the allocator adds.
 const OVERHEAD: usize = 400;
 
+/// How long a value that could not be loaded anew is served before the next try, in milliseconds.
+const PAUSE_AFTER_ERROR_MS: i64 = 1000;
+
+/// How long a failure tells of the source: as long as the load after it may take. Who comes later waits for a load.
+const FAILURE_COUNTS_MS: i64 = PAUSE_AFTER_ERROR_MS + 20_000;
+
 pub(crate) type AnyValue = Arc<dyn Any + Send + Sync>;
 
 /// A namespace as the cache knows it.
@@ -49,6 +55,8 @@ pub(crate) struct Entry {
     checked: AtomicU64,
     /// No new value is asked for before this.
     refresh_after: AtomicI64,
+    /// Until then it is remembered that no new value could be loaded.
+    failed_until: AtomicI64,
 }
 
 /// When an entry is what, in milliseconds of the clock.
@@ -99,7 +107,7 @@ pub(crate) enum Worth {
     Early,
     /// The same, after its time.
     Stale,
-    /// To be served only if the source fails.
+    /// To be served only if the source fails, or has failed a moment ago.
     Spare,
     /// Not to be served now.
     Doubtful,
@@ -126,6 +134,7 @@ impl Entry {
             weight,
             checked: AtomicU64::new(u64::MAX),
             refresh_after: AtomicI64::new(i64::MIN),
+            failed_until: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -149,6 +158,32 @@ impl Entry {
 
     pub(crate) fn refresh_not_before(&self, moment: i64) {
         self.refresh_after.store(moment, Ordering::Relaxed);
+    }
+
+    /// Notes that no new value could be loaded.
+    pub(crate) fn failed(&self, now: i64) {
+        self.failed_until.store(now + FAILURE_COUNTS_MS, Ordering::Relaxed);
+        self.refresh_not_before(now + PAUSE_AFTER_ERROR_MS);
+    }
+
+    /// Whether the last load of a new value failed, or one after it is under way.
+    pub(crate) fn has_failed(&self, now: i64) -> bool {
+        now < self.failed_until.load(Ordering::Relaxed)
+    }
+
+    /// Whether whoever asks is the one to try again: one in each pause.
+    pub(crate) fn may_try_again(&self, now: i64) -> bool {
+        let after = self.refresh_after.load(Ordering::Relaxed);
+        let pause = now + PAUSE_AFTER_ERROR_MS;
+        let is_chosen = after <= now
+            && self
+                .refresh_after
+                .compare_exchange(after, pause, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if is_chosen {
+            self.failed_until.store(now + FAILURE_COUNTS_MS, Ordering::Relaxed);
+        }
+        is_chosen
     }
 }
 

@@ -13,17 +13,17 @@ use crate::{Loaded, Value};
 /// as long as it hangs. Above what a statement may take, below what a request may.
 const LONGEST_LOAD: Duration = Duration::from_secs(20);
 
-/// How long a value that could not be loaded anew is served before the next try, in milliseconds.
-const PAUSE_AFTER_ERROR_MS: i64 = 1000;
-/// And when another node is at it.
+/// How long an old value is served while another node loads, before the next look at it, in milliseconds.
 const PAUSE_FOR_OTHERS_MS: i64 = 100;
 
 /// What a load is for.
 pub(crate) struct Trip {
     pub(crate) digest: u128,
     pub(crate) space: Arc<Space>,
-    /// The value that is served meanwhile: nobody waits.
+    /// The value that there is.
     pub(crate) old: Option<Arc<Entry>>,
+    /// Whether somebody waits, or the old value is served meanwhile.
+    pub(crate) is_awaited: bool,
 }
 
 /// How the second level answers.
@@ -83,7 +83,7 @@ where
         failed => {
             metrics.errors.inc();
             if let Some(old) = &trip.old {
-                old.refresh_not_before(core.time.now() + PAUSE_AFTER_ERROR_MS);
+                old.failed(core.time.now());
             }
             match failed {
                 Ok(Err(error)) => lead.end(End::Failed(Arc::new(error))),
@@ -97,6 +97,9 @@ where
     let is_kept = core.is_on && entry.times.error_until > core.time.now() && entry.is_valid(&core.slots);
     if is_kept {
         core.memory.insert(trip.digest, Arc::clone(&entry));
+    } else if let Some(old) = &trip.old {
+        // The source answered: it is no spare any more.
+        core.memory.remove(trip.digest, old);
     }
     lead.end(End::Entry(Arc::clone(&entry), Level::Source));
     // Nobody waits for the rest.
@@ -166,7 +169,8 @@ async fn seek<V: Value>(core: &Core, second: &Second, name: &str, trip: &Trip) -
     }
     let judge = |seen, bytes: Option<bytes::Bytes>| {
         let entry = bytes.and_then(|bytes| adopt::<V>(core, trip, seen, bytes))?;
-        let is_newer = trip.old.as_ref().is_none_or(|old| entry.times.expires > old.times.expires);
+        let is_newer =
+            trip.is_awaited || trip.old.as_ref().is_none_or(|old| entry.times.expires > old.times.expires);
         is_newer.then(|| Found::Entry(Arc::new(entry)))
     };
     let seen = core.slots.begun();
@@ -199,7 +203,7 @@ async fn seek<V: Value>(core: &Core, second: &Second, name: &str, trip: &Trip) -
         }
         match lease {
             Some(lease) => return Found::Lease(lease),
-            None if trip.old.is_some() => return Found::Left,
+            None if !trip.is_awaited => return Found::Left,
             None if waited >= LONGEST_WAIT || !core.log.can_judge(&core.time) => return Found::Nothing,
             None => {}
         }

@@ -84,8 +84,8 @@ impl<K: ?Sized, V> Namespace<K, V> {
         self
     }
 
-    /// How long after its time a value is served when no new one can be loaded. Never after an
-    /// invalidation.
+    /// How long after its time a value is served when no new one can be loaded: after a load that failed, or at
+    /// once when one failed a moment ago. Never after an invalidation.
     #[must_use]
     pub const fn stale_if_error(mut self, span: Duration) -> Self {
         self.rules.stale_if_error = span;

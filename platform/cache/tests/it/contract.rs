@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use mainstay_cache::{
-    Body, Cache, CacheOptions, CacheSettings, LoadError, Loaded, Namespace, Source as ServedBy, Steady,
+    Body, Cache, CacheOptions, CacheSettings, Cached, Fetched, LoadError, Loaded, Namespace,
+    Source as ServedBy, Steady,
 };
 use mainstay_core::{OsRng, SystemClock};
 use mainstay_telemetry::Metrics;
@@ -39,6 +40,9 @@ contract!(
     what_is_absent_is_remembered_for_a_short_time,
     a_stale_value_is_served_while_a_new_one_is_loaded,
     an_old_value_is_served_when_the_source_fails,
+    nobody_waits_for_a_source_that_fails_slowly_again_and_again,
+    nobody_waits_for_a_source_that_fails_slowly_while_the_log_is_away,
+    what_the_source_says_is_gone_is_no_spare,
     an_error_goes_to_everybody_who_waited_and_is_not_kept,
     a_panic_of_the_loader_harms_nobody,
     who_hangs_up_does_not_cut_the_load_off,
@@ -158,6 +162,122 @@ async fn an_old_value_is_served_when_the_source_fails(nodes: Nodes) {
     source.fail(true);
     nodes.advance(80);
     node.cache.catch_up().await;
+    let failing = source.clone();
+    things.get_or_load(&1, move || failing.load()).await.unwrap_err();
+}
+
+/// A source that takes its time: it answers each time that the gate is opened.
+#[derive(Clone)]
+struct Slow {
+    source: Source,
+    began: Arc<AtomicUsize>,
+    gate: Arc<tokio::sync::Semaphore>,
+}
+
+impl Slow {
+    fn new(source: &Source) -> Self {
+        let gate = Arc::new(tokio::sync::Semaphore::new(0));
+        Self { source: source.clone(), began: Arc::default(), gate }
+    }
+
+    fn began(&self) -> usize {
+        self.began.load(Ordering::SeqCst)
+    }
+
+    async fn read(&self, things: &Cached<u64, String>) -> Result<Fetched<String>, LoadError<SourceFailed>> {
+        let Self { source, began, gate } = self.clone();
+        let load = move || async move {
+            began.fetch_add(1, Ordering::SeqCst);
+            gate.acquire().await.unwrap().forget();
+            source.load().await
+        };
+        let read = things.fetch(&1, load);
+        tokio::time::timeout(Duration::from_secs(20), read).await.expect("nobody waits for the gate")
+    }
+
+    /// Reads until `began` loads have begun. The lease of the last one may still be held for a moment.
+    async fn read_until_begun(&self, nodes: &Nodes, things: &Cached<u64, String>, began: usize) {
+        while self.began() < began {
+            assert_eq!(self.read(things).await.unwrap().status.source, ServedBy::Spare);
+            nodes.clock.advance(Duration::from_millis(10));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// With a spare, and a source that fails: the first load is waited for, no other one.
+async fn nobody_waits_twice(nodes: &Nodes, node: &crate::Node, source: &Source) {
+    let (things, slow) = (node.things(), Slow::new(source));
+    let failed = r#"cache_load_errors_total{namespace="test.thing"}"#;
+    source.fail(true);
+    slow.gate.add_permits(1);
+    assert_eq!(slow.read(&things).await.unwrap().status.source, ServedBy::Spare);
+    // For a pause nobody asks it.
+    for _ in 0..10 {
+        let fetched = slow.read(&things).await.unwrap();
+        assert_eq!((fetched.value.unwrap().as_str(), fetched.status.source), ("0", ServedBy::Spare));
+    }
+    assert_eq!(slow.began(), 1);
+    // Then one does, and nobody waits for that.
+    nodes.advance(1);
+    slow.read_until_begun(nodes, &things, 2).await;
+    for _ in 0..5 {
+        nodes.advance(1);
+        assert_eq!(slow.read(&things).await.unwrap().status.source, ServedBy::Spare);
+    }
+    assert_eq!(slow.began(), 2);
+    slow.gate.add_permits(1);
+    node.until("failed", |_| number(&node.metrics, failed) == 2).await;
+    for _ in 0..10 {
+        assert_eq!(slow.read(&things).await.unwrap().status.source, ServedBy::Spare);
+    }
+    assert_eq!(slow.began(), 2);
+
+    // When it answers again, its answer is there.
+    source.fail(false);
+    source.change();
+    nodes.advance(1);
+    slow.read_until_begun(nodes, &things, 3).await;
+    slow.gate.add_permits(100);
+    while slow.read(&things).await.unwrap().value.unwrap().as_str() == "0" {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    // What was invalidated is no spare, whatever is remembered.
+    source.fail(true);
+    nodes.advance(62);
+    let waited = slow.read(&things).await;
+    assert!(waited.is_ok());
+    things.invalidate(&1).await;
+    slow.read(&things).await.unwrap_err();
+}
+
+async fn nobody_waits_for_a_source_that_fails_slowly_again_and_again(nodes: Nodes) {
+    let (node, source) = (node(&nodes).await, Source::default());
+    source.read(&node.things(), 1).await;
+    nodes.advance(71);
+    node.cache.catch_up().await;
+    nobody_waits_twice(&nodes, &node, &source).await;
+}
+
+async fn nobody_waits_for_a_source_that_fails_slowly_while_the_log_is_away(nodes: Nodes) {
+    let (node, source) = (node(&nodes).await, Source::default());
+    source.read(&node.things(), 1).await;
+    node.cache.stop();
+    nodes.advance(2);
+    nobody_waits_twice(&nodes, &node, &source).await;
+}
+
+async fn what_the_source_says_is_gone_is_no_spare(nodes: Nodes) {
+    const BRIEF: Namespace<u64, String> = THINGS.negative(Duration::ZERO);
+    let (node, source) = (node(&nodes).await, Source::default());
+    let things = node.cache.namespace(&BRIEF);
+    source.read(&things, 1).await;
+    nodes.advance(75);
+    node.cache.catch_up().await;
+    let gone = things.get_or_load(&1, || async { Ok::<_, SourceFailed>(None::<String>) }).await;
+    assert_eq!(gone.unwrap(), None);
+    source.fail(true);
     let failing = source.clone();
     things.get_or_load(&1, move || failing.load()).await.unwrap_err();
 }
@@ -368,7 +488,7 @@ async fn a_cache_that_is_off_keeps_nothing(nodes: Nodes) {
 
 async fn everything_can_be_cleared(nodes: Nodes) {
     let (one, other, source) = (node(&nodes).await, node(&nodes).await, Source::default());
-    let others: mainstay_cache::Cached<u64, String> = other.cache.namespace(&THINGS);
+    let others: Cached<u64, String> = other.cache.namespace(&THINGS);
     source.read(&one.things(), 1).await;
     source.read(&others, 1).await;
     source.change();
