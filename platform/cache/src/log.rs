@@ -170,11 +170,8 @@ impl Log {
             self.forget(&mut reading, slots);
         }
         metrics.looks.inc();
-        let look = async {
-            self.deliver(db, slots).await?;
-            let from = if reading.joined { self.horizon() } else { i64::MIN };
-            db.invalidations(from, MOST_ROWS).await
-        };
+        let from = if reading.joined { self.horizon() } else { i64::MIN };
+        let look = db.invalidations(from, MOST_ROWS);
         let look = match tokio::time::timeout(time.patience(PATIENCE), look).await {
             Ok(Ok(look)) => look,
             Ok(Err(error)) => {
@@ -208,6 +205,10 @@ impl Log {
         }
         self.apply(&mut reading, look, slots, metrics);
         self.confirmed.store(started, Ordering::Release);
+        // After the look, which must not wait for a connection that can write.
+        if tokio::time::timeout(time.patience(PATIENCE), self.deliver(db, slots)).await.is_err() {
+            tracing::debug!("an invalidation still waits for the database");
+        }
         true
     }
 
@@ -222,16 +223,18 @@ impl Log {
     }
 
     /// What could not be written before.
-    async fn deliver(&self, db: &Db, slots: &Slots) -> Result<(), DbErr> {
+    async fn deliver(&self, db: &Db, slots: &Slots) {
         if !self.is_pending.load(Ordering::Acquire) {
-            return Ok(());
+            return;
         }
         let waiting = self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.try_write(db, slots, waiting.iter().copied()).await?;
+        if let Err(error) = self.try_write(db, slots, waiting.iter().copied()).await {
+            tracing::debug!(%error, "an invalidation still waits for the database");
+            return;
+        }
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.retain(|hash| !waiting.contains(hash));
         self.is_pending.store(!pending.is_empty(), Ordering::Release);
-        Ok(())
     }
 
     fn apply(&self, reading: &mut Reading, look: Look, slots: &Slots, metrics: &CacheMetrics) {

@@ -18,6 +18,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, PgPool, SqlitePool};
 
 use crate::error::is_retryable;
+use crate::invalidation::{LogLink, LogReader};
 use crate::point::{PointQuery, PointRow, PostgresReader, SqliteReader};
 use crate::replica::{ReadCounts, Reader, ReplicaStatus, Replicas};
 use crate::{DatabaseSettings, Dialect, Signals, UnitWork, WriteUnit};
@@ -49,6 +50,7 @@ struct Inner {
     replicas: Option<Arc<Replicas>>,
     writer: DatabaseConnection,
     point: PointReader,
+    log: LogReader,
     dialect: Dialect,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
@@ -84,19 +86,20 @@ impl Db {
         let slow = Duration::from_millis(settings.slow_query_ms);
         let counts = ReadCounts::new(&metrics, !settings.replica_urls.is_empty());
         let mut replicas = None;
-        let (mut reader, mut writer, dialect, point, signals) = if url.starts_with("sqlite:") {
+        let (mut reader, mut writer, mut log, dialect, point, signals) = if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url).map_err(|error| refused(&error))?;
-            let (reader, writer) = sqlite_pools(&options, &settings).map_err(|error| refused(&error))?;
+            let pools = sqlite_pools(&options, &settings).map_err(|error| refused(&error))?;
             pool_metrics(&metrics, {
-                let (reader, writer) = (reader.clone(), writer.clone());
+                let pools = ["read", "write", "log"].into_iter().zip(pools.clone()).collect::<Vec<_>>();
                 move || {
-                    let read = ("read".to_owned(), reader.size(), reader.num_idle());
-                    vec![read, ("write".to_owned(), writer.size(), writer.num_idle())]
+                    let sizes = pools.iter();
+                    sizes.map(|(role, pool)| ((*role).to_owned(), pool.size(), pool.num_idle())).collect()
                 }
             });
             let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool;
             let point = PointReader::Sqlite(SqliteReader::new(options.get_filename(), times.clone(), slow));
-            (connection(reader), connection(writer), Dialect::Sqlite, point, Signals::local())
+            let [reader, writer, log] = pools.map(connection);
+            (reader, writer, LogReader::Sqlite(log), Dialect::Sqlite, point, Signals::local())
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(url).map_err(|error| refused(&error))?;
             let options = postgres_options(options, &settings);
@@ -109,6 +112,7 @@ impl Db {
                 times.clone(),
                 slow,
             ));
+            let log = Arc::new(LogLink::new(options.clone(), times.clone(), slow));
             let signals = Signals::shared(options.clone());
             let opened = Replicas::open(&settings, &options, &metrics, &times, &counts)?;
             replicas = opened.map(Arc::new);
@@ -117,27 +121,26 @@ impl Db {
                 .then(|| postgres_pool(options, settings.write_connections, patience));
             pool_metrics(&metrics, {
                 let (reader, writer) = (reader.clone(), writer.clone());
-                let (point, replicas) = (point.clone(), replicas.clone());
+                let (point, log, replicas) = (point.clone(), log.clone(), replicas.clone());
                 move || {
-                    let (size, idle) = point.connections();
-                    let mut pools = vec![("primary_point".to_owned(), size, idle)];
-                    let mut add = |role: &str, pool: &PgPool| {
-                        pools.push((role.to_owned(), pool.size(), pool.num_idle()));
-                    };
+                    let of = |pool: &PgPool| (pool.size(), pool.num_idle());
+                    let mut pools =
+                        vec![("primary_point", point.connections()), ("primary_log", log.connections())];
                     match &writer {
-                        None => add("primary", &reader),
+                        None => pools.push(("primary", of(&reader))),
                         Some(writer) => {
-                            add("primary_read", &reader);
-                            add("primary_write", writer);
+                            pools.extend([("primary_read", of(&reader)), ("primary_write", of(writer))]);
                         }
                     }
-                    pools.extend(replicas.iter().flat_map(|replicas| replicas.pools()));
-                    pools
+                    let pools = pools.into_iter().map(|(role, (size, idle))| (role.to_owned(), size, idle));
+                    pools.chain(replicas.iter().flat_map(|replicas| replicas.pools())).collect()
                 }
             });
             let writer = writer.unwrap_or_else(|| reader.clone());
             let connection = SqlxPostgresConnector::from_sqlx_postgres_pool;
-            (connection(reader), connection(writer), Dialect::Postgres, PointReader::Postgres(point), signals)
+            let (reader, writer) = (connection(reader), connection(writer));
+            let (log, point) = (LogReader::Postgres(log), PointReader::Postgres(point));
+            (reader, writer, log, Dialect::Postgres, point, signals)
         } else {
             return Err(refused(&"must begin with sqlite:// or postgres://"));
         };
@@ -168,6 +171,9 @@ impl Db {
         };
         observe(&mut reader);
         observe(&mut writer);
+        if let LogReader::Sqlite(log) = &mut log {
+            observe(log);
+        }
         let lead = |replica| Reader::new(reader.clone(), replica, counts.clone());
         let present = lead(None);
         let replicated = replicas.iter().flat_map(|replicas| replicas.connections(observe));
@@ -180,6 +186,7 @@ impl Db {
             replicas,
             writer,
             point,
+            log,
             dialect,
             clock,
             rng,
@@ -238,6 +245,10 @@ impl Db {
     #[must_use]
     pub fn primary(&self) -> &DatabaseConnection {
         &self.0.reader
+    }
+
+    pub(crate) fn log(&self) -> &LogReader {
+        &self.0.log
     }
 
     /// The row that `query` finds by a key, for the hottest paths; like
@@ -422,9 +433,10 @@ impl Db {
             PointReader::Sqlite(reader) => reader.close(),
             PointReader::Postgres(reader) => reader.close(),
         }
+        let log = self.0.log.close().await;
         let reader = self.0.reader.clone().close().await;
         let writer = self.0.writer.clone().close().await;
-        if let Err(error) = reader.and(writer) {
+        if let Err(error) = log.and(reader).and(writer) {
             tracing::warn!(%error, "closing the database");
         }
     }
@@ -442,10 +454,11 @@ fn collided(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
+/// For reads, for changes and for the log of invalidations.
 fn sqlite_pools(
     options: &SqliteConnectOptions,
     settings: &DatabaseSettings,
-) -> std::io::Result<(SqlitePool, SqlitePool)> {
+) -> std::io::Result<[SqlitePool; 3]> {
     if let Some(folder) = options.get_filename().parent().filter(|folder| *folder != Path::new("")) {
         create_private_folder(folder)?;
     }
@@ -468,7 +481,7 @@ fn sqlite_pools(
     };
     // Readers are threads on the same cores: more of them than this only switch among each other.
     let readers = settings.max_connections.min(2 * cores());
-    Ok((pool(readers).connect_lazy_with(options.clone()), pool(1).connect_lazy_with(options)))
+    Ok([readers, 1, 1].map(|most| pool(most).connect_lazy_with(options.clone())))
 }
 
 /// Makes a folder, and those above it, that only this user of the machine can

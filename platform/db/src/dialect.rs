@@ -202,24 +202,17 @@ pub(crate) const fn name_invalidation_log(dialect: Dialect) -> &'static str {
 
 /// Reads the log of invalidations, its name and its horizon, in one snapshot. The values are the position to
 /// begin with and how many rows at most; there is always a row, perhaps with nothing but the horizon.
-pub(crate) const fn read_invalidations(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Sqlite => {
-            "SELECT h.name, h.horizon, l.id, l.id, l.hashes \
-             FROM (SELECT (SELECT name FROM invalidation_log) AS name, \
-             coalesce(max(id), 0) + 1 AS horizon FROM invalidations) h \
-             LEFT JOIN (SELECT id, hashes FROM invalidations WHERE id >= ?1 ORDER BY id DESC LIMIT ?2) l \
-             ON TRUE"
-        }
-        Dialect::Postgres => {
-            "SELECT h.name, h.horizon, l.id, l.position, l.hashes \
-             FROM (SELECT (SELECT name FROM invalidation_log) AS name, \
-             pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon) h \
-             LEFT JOIN (SELECT id, position, hashes FROM invalidations WHERE position >= $1 \
-             ORDER BY id DESC LIMIT $2) l ON TRUE"
-        }
-    }
-}
+pub(crate) const SQLITE_READ_INVALIDATIONS: &str = "SELECT h.name, h.horizon, l.id, l.id, l.hashes \
+     FROM (SELECT (SELECT name FROM invalidation_log) AS name, \
+     coalesce(max(id), 0) + 1 AS horizon FROM invalidations) h \
+     LEFT JOIN (SELECT id, hashes FROM invalidations WHERE id >= ?1 ORDER BY id DESC LIMIT ?2) l ON TRUE";
+
+/// The same.
+pub(crate) const PG_READ_INVALIDATIONS: &str = "SELECT h.name, h.horizon, l.id, l.position, l.hashes \
+     FROM (SELECT (SELECT name FROM invalidation_log) AS name, \
+     pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon) h \
+     LEFT JOIN (SELECT id, position, hashes FROM invalidations WHERE position >= $1 \
+     ORDER BY id DESC LIMIT $2) l ON TRUE";
 
 /// Writes a row of it: when, and what. Gives its number and position.
 pub(crate) const fn write_invalidation(dialect: Dialect) -> &'static str {

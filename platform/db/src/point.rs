@@ -355,7 +355,7 @@ impl PostgresReader {
 
 /// Whether a new connection may answer where this one did not: it broke, the
 /// server ended it, or what it had prepared no longer fits the table.
-fn may_be_the_connection(error: &sqlx::Error) -> bool {
+pub(crate) fn may_be_the_connection(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(error, sqlx::Error::Io(_)) || code.is_some_and(|code| code.starts_with("57P") || code == "0A000")
 }
@@ -366,6 +366,6 @@ impl fmt::Debug for PostgresReader {
     }
 }
 
-fn refused(error: sqlx::Error) -> DbErr {
+pub(crate) fn refused(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(std::sync::Arc::new(error)))
 }

@@ -21,8 +21,9 @@ mainstay_core::settings! {
     pub struct DatabaseSettings in "database" {
         /// `sqlite://PATH?mode=rwc` or `postgres://user:password@host:port/name`.
         url: SecretString = "sqlite://data/mainstay.db?mode=rwc".to_owned().into(), env "DATABASE_URL";
-        /// Most connections to PostgreSQL, of which a quarter (at most two a core) serve single-row lookups; or most
-        /// readers of the SQLite file (at most two a core; it has one writer besides).
+        /// Most connections to PostgreSQL, of which a quarter (at most two a core) serve single-row lookups; wake-ups and
+        /// the log of invalidations take up to three more. Or most readers of the SQLite file (at most two a core; it has
+        /// a writer and a reader of that log besides).
         max_connections: u32 = 16, in 2..=500;
         /// How many of PostgreSQL's connections are for changes alone, so that reads can't keep them waiting. 0: reads
         /// and changes share what is not for single-row lookups.

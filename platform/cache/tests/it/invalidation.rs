@@ -120,6 +120,68 @@ async fn every_change_is_seen_by_running_nodes_without_a_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_connections_are_all_taken_still_hears() {
+    let nodes = Nodes::new().await;
+    let (one, busy, source) = (nodes.node(), nodes.impatient_node(), Source::default());
+    busy.cache.catch_up().await;
+    source.read(&busy.things(), 1).await;
+    let held = hold_all(&busy.db).await;
+    change(&one, &one.things(), &source, 1).await;
+    assert!(busy.cache.catch_up().await);
+    assert_eq!(source.read(&busy.things(), 1).await, 1);
+    drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_can_t_say_what_it_changes_still_hears() {
+    let nodes = Nodes::new().await;
+    let (one, mute, source) = (nodes.node(), nodes.impatient_node(), Source::default());
+    mute.cache.catch_up().await;
+    source.read(&mute.things(), 1).await;
+    change(&one, &one.things(), &source, 1).await;
+    let unit = one.db.write(&actor()).await.unwrap();
+    if one.db.dialect() == mainstay_db::Dialect::Postgres {
+        // On SQLite nobody else can write anyway.
+        let sql = "LOCK TABLE invalidations IN SHARE MODE";
+        sea_orm::ConnectionTrait::execute_unprepared(&unit, sql).await.unwrap();
+    }
+    mute.things().invalidate(&2).await;
+    assert!(mute.cache.catch_up().await);
+    assert_eq!(source.read(&mute.things(), 1).await, 1);
+    // It is said when that is possible.
+    one.cache.catch_up().await;
+    let loads = source.loads();
+    source.read(&one.things(), 2).await;
+    unit.rollback().await.unwrap();
+    mute.cache.catch_up().await;
+    one.cache.catch_up().await;
+    source.read(&one.things(), 2).await;
+    assert_eq!(source.loads(), loads + 2);
+}
+
+/// Every connection for reads, and on PostgreSQL for changes too.
+async fn hold_all(db: &mainstay_db::Db) -> Box<dyn std::any::Any> {
+    match db.dialect() {
+        mainstay_db::Dialect::Sqlite => {
+            let pool = db.primary().get_sqlite_connection_pool();
+            let mut held = Vec::new();
+            for _ in 0..pool.options().get_max_connections() {
+                held.push(pool.acquire().await.unwrap());
+            }
+            Box::new(held)
+        }
+        mainstay_db::Dialect::Postgres => {
+            let pool = db.primary().get_postgres_connection_pool();
+            let mut held = Vec::new();
+            for _ in 0..pool.options().get_max_connections() {
+                held.push(pool.acquire().await.unwrap());
+            }
+            Box::new(held)
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_whose_row_could_not_be_written_is_not_lost() {
     let nodes = Nodes::new().await;
     let (one, other, source) = (nodes.node(), nodes.node(), Source::default());

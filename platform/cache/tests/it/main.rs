@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use mainstay_cache::{Cache, CacheOptions, CacheSettings, Cached, Namespace, RedisOptions, Steady};
 use mainstay_core::{Clock, ManualClock, OsRng, Rng, Timestamp};
-use mainstay_db::Db;
 use mainstay_db::testing::TestDatabase;
+use mainstay_db::{DatabaseSettings, Db, DbOptions};
 use mainstay_telemetry::Metrics;
 
 /// What most tests keep: fresh for a minute, stale for ten seconds more, spare for another ten.
@@ -114,7 +114,20 @@ impl Nodes {
     }
 
     fn node_with(&self, settings: CacheSettings) -> Node {
-        let db = self.database.open_with(Arc::clone(&self.clock) as Arc<dyn Clock>);
+        self.node_on(self.database.settings(), settings)
+    }
+
+    /// It waits a second for the database, not five.
+    fn impatient_node(&self) -> Node {
+        let database =
+            DatabaseSettings { acquire_timeout_s: 1, lock_timeout_s: 1, ..self.database.settings() };
+        self.node_on(database, CacheSettings::default())
+    }
+
+    fn node_on(&self, database: DatabaseSettings, settings: CacheSettings) -> Node {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let (rng, metrics) = (Arc::new(OsRng), Metrics::new());
+        let db = Db::open(DbOptions { settings: database, clock, rng, metrics }).unwrap();
         let metrics = Metrics::new();
         let cache = Cache::new(CacheOptions {
             settings,

@@ -111,6 +111,26 @@ async fn a_reader_who_goes_from_horizon_to_horizon_misses_none() {
 }
 
 #[tokio::test]
+async fn the_log_is_read_again_after_its_connection_was_cut() {
+    let (_database, db) = database().await;
+    if db.dialect() == Dialect::Sqlite {
+        // A file does not hang up.
+        return;
+    }
+    let logged = invalidate(&db, &[1]).await;
+    for _ in 0..2 {
+        assert_eq!(db.invalidations(FAR, 10).await.unwrap().rows[0].id, logged.id);
+        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        db.primary().execute_unprepared(cut).await.unwrap();
+    }
+    // A look that was given up leaves nothing behind.
+    let given_up = tokio::time::timeout(std::time::Duration::ZERO, db.invalidations(FAR, 10));
+    assert!(given_up.await.is_err());
+    assert_eq!(db.invalidations(FAR, 10).await.unwrap().rows[0].id, logged.id);
+}
+
+#[tokio::test]
 async fn old_rows_go_but_the_newest_thousand_stay() {
     let (_database, db) = database().await;
     for number in 0..1010 {

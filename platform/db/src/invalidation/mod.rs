@@ -5,9 +5,13 @@
 //! the transaction, and the horizon the lowest one that still runs; SQLite has one writer, so
 //! there the row's own number will do.
 
+mod reader;
+
 use mainstay_core::Timestamp;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Query};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
+
+pub(crate) use self::reader::{LogLink, LogReader};
 
 use crate::{Db, dialect};
 
@@ -47,16 +51,13 @@ pub struct Logged {
 }
 
 impl Db {
-    /// The rows from position `from` on, the newest `most` of them.
+    /// The rows from position `from` on, the newest `most` of them. Read on a connection of its own,
+    /// so that it does not wait for one when all are busy.
     ///
     /// # Errors
     /// If the query fails.
     pub async fn invalidations(&self, from: i64, most: u32) -> Result<Look, DbErr> {
-        let reader = self.primary();
-        let sql = dialect::read_invalidations(self.dialect());
-        let values = [from.into(), i64::from(most).into()];
-        let statement = Statement::from_sql_and_values(reader.get_database_backend(), sql, values);
-        let found = reader.query_all_raw(statement).await?;
+        let found = self.log().read(from, most.into()).await?;
         let first = found.first().ok_or_else(|| DbErr::RecordNotFound("the horizon".to_owned()))?;
         let name: Vec<u8> = first.try_get_by_index(0)?;
         let name = name.try_into().map_err(|_| DbErr::Type("the log's name has 16 bytes".to_owned()))?;
