@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::entry::{AnyValue, Entry, Space, Start, Worth};
 use crate::flights::{Boarding, End, Flight, Flights, Level};
 use crate::load::{Trip, fly};
-use crate::log::{EVERYTHING, LOOK_EVERY, Log};
+use crate::log::{EVERYTHING, LEAST_PAUSE, LOOK_EVERY, Log};
 use crate::memory::Memory;
 use crate::metrics::CacheMetrics;
 use crate::second::{Link, Second};
@@ -269,12 +269,13 @@ impl Cache {
 
 async fn follow(core: Weak<Core>, mut listener: mainstay_db::Listener) {
     loop {
+        // Commits may come in a stream. The first one is looked for at once.
+        let pause = tokio::time::sleep(LEAST_PAUSE);
         let Some(core) = core.upgrade() else { return };
         core.catch_up().await;
         drop(core);
         listener.woken_within(LOOK_EVERY).await;
-        // Commits come in bursts.
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        pause.await;
     }
 }
 

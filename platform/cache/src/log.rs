@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mainstay_core::{Actor, Rng};
-use mainstay_db::{Db, Logged, Look};
+use mainstay_db::{Db, Logged, Look, Place};
 use sea_orm::DbErr;
 
 use crate::metrics::CacheMetrics;
@@ -18,6 +18,9 @@ pub(crate) const TRUST_MS: i64 = 1000;
 
 /// How often it looks, woken or not.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long after a look the next one begins at the earliest, however many commits wake this node.
+pub(crate) const LEAST_PAUSE: Duration = Duration::from_millis(25);
 
 /// How long a look may take. One that takes longer would not confirm much.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -54,9 +57,8 @@ pub(crate) struct Log {
 
 #[derive(Debug, Default)]
 struct Reading {
-    joined: bool,
-    /// Rows above the horizon that are applied already.
-    applied: HashSet<i64>,
+    /// Up to where rows are applied. `None`: this node has not joined yet.
+    place: Option<Place>,
 }
 
 /// The hash that stands for everything.
@@ -166,12 +168,12 @@ impl Log {
         let Some(db) = &self.db else { return true };
         let mut reading = self.reading.lock().await;
         let started = time.steady();
-        if reading.joined && started - self.confirmed.load(Ordering::Acquire) > LOST_MS {
+        if reading.place.is_some() && started - self.confirmed.load(Ordering::Acquire) > LOST_MS {
             self.forget(&mut reading, slots);
         }
         metrics.looks.inc();
-        let from = if reading.joined { self.horizon() } else { i64::MIN };
-        let look = db.invalidations(from, MOST_ROWS);
+        let from = reading.place.clone().unwrap_or(Place::START);
+        let look = db.invalidations(&from, MOST_ROWS);
         let look = match tokio::time::timeout(time.patience(PATIENCE), look).await {
             Ok(Ok(look)) => look,
             Ok(Err(error)) => {
@@ -185,7 +187,8 @@ impl Log {
                 return false;
             }
         };
-        if reading.joined && look.log == self.name() && look.horizon < self.horizon() {
+        let has_joined = reading.place.is_some();
+        if has_joined && look.log == self.name() && look.place.horizon() < self.horizon() {
             // It only grows. So the database lost its newest changes, as after a change of hands to a copy
             // that lagged, and gives their positions out again.
             tracing::warn!("the database was put back to an earlier state: the cache starts anew");
@@ -199,7 +202,7 @@ impl Log {
             // The next look finds the new name.
             return false;
         }
-        if reading.joined && look.log != self.name() {
+        if has_joined && look.log != self.name() {
             self.forget(&mut reading, slots);
             return false;
         }
@@ -238,16 +241,15 @@ impl Log {
     }
 
     fn apply(&self, reading: &mut Reading, look: Look, slots: &Slots, metrics: &CacheMetrics) {
-        let Look { log, horizon, rows } = look;
+        let Look { log, place, rows } = look;
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = log;
         let is_cut_off = rows.len() >= MOST_ROWS as usize;
-        if !reading.joined || is_cut_off {
+        let has_joined = reading.place.is_some();
+        if !has_joined || is_cut_off {
             // Of rows that are not there any more nothing is known. Ids begin with 1.
             let oldest = rows.iter().min_by_key(|row| row.id);
             let floor = oldest.filter(|row| is_cut_off || row.id != 1).map_or(i64::MIN, |row| row.position);
             self.floor.fetch_max(floor, Ordering::AcqRel);
-        }
-        if !reading.joined || is_cut_off {
             // Of what was kept before this node joined, the log can't tell whether it was changed since: the row may be
             // gone, and what was loaded a moment before the row came is not told from what was loaded after it.
             slots.invalidate_everything();
@@ -255,12 +257,11 @@ impl Log {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         for row in &rows {
             slots.log(&row.hashes, row.position);
-            let is_new = reading.applied.insert(row.id);
             if row.hashes.contains(&EVERYTHING) {
                 self.floor.fetch_max(row.position, Ordering::AcqRel);
             }
             // What was kept before this node joined is not believed anyway.
-            if is_new && !own.remove(&row.id) && reading.joined {
+            if !own.remove(&row.id) && has_joined {
                 metrics.invalidations.inc();
                 if row.hashes.contains(&EVERYTHING) {
                     slots.invalidate_everything();
@@ -270,11 +271,8 @@ impl Log {
             }
         }
         drop(own);
-        let above: HashSet<i64> =
-            rows.iter().filter(|row| row.position >= horizon).map(|row| row.id).collect();
-        reading.applied = above;
-        reading.joined = true;
         // After the rows: a load behind this horizon is judged by them.
-        self.horizon.fetch_max(horizon, Ordering::SeqCst);
+        self.horizon.fetch_max(place.horizon(), Ordering::SeqCst);
+        reading.place = Some(place);
     }
 }

@@ -200,19 +200,22 @@ pub(crate) const fn name_invalidation_log(dialect: Dialect) -> &'static str {
     }
 }
 
-/// Reads the log of invalidations, its name and its horizon, in one snapshot. The values are the position to
-/// begin with and how many rows at most; there is always a row, perhaps with nothing but the horizon.
-pub(crate) const SQLITE_READ_INVALIDATIONS: &str = "SELECT h.name, h.horizon, l.id, l.id, l.hashes \
+/// Reads the log of invalidations, its name and where it ends, in one snapshot. The values are the position to
+/// begin with and how many rows at most; there is always a row, perhaps with nothing but the end.
+pub(crate) const SQLITE_READ_INVALIDATIONS: &str = "SELECT h.name, h.place, l.id, l.id, l.hashes \
      FROM (SELECT (SELECT name FROM invalidation_log) AS name, \
-     coalesce(max(id), 0) + 1 AS horizon FROM invalidations) h \
-     LEFT JOIN (SELECT id, hashes FROM invalidations WHERE id >= ?1 ORDER BY id DESC LIMIT ?2) l ON TRUE";
+     (coalesce(max(id), 0) + 1) || ':' || (coalesce(max(id), 0) + 1) || ':' AS place FROM invalidations) h \
+     LEFT JOIN (SELECT id, hashes FROM invalidations WHERE id >= ?1 ORDER BY id DESC LIMIT ?2) l ON TRUE \
+     ORDER BY l.id DESC";
 
-/// The same.
-pub(crate) const PG_READ_INVALIDATIONS: &str = "SELECT h.name, h.horizon, l.id, l.position, l.hashes \
-     FROM (SELECT (SELECT name FROM invalidation_log) AS name, \
-     pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon) h \
-     LEFT JOIN (SELECT id, position, hashes FROM invalidations WHERE position >= $1 \
-     ORDER BY id DESC LIMIT $2) l ON TRUE";
+/// The same, and what lies between: the positions that were still open where the last look ended. In two parts,
+/// each of which has the index.
+pub(crate) const PG_READ_INVALIDATIONS: &str = "SELECT h.name, h.place, l.id, l.position, l.hashes \
+     FROM (SELECT (SELECT name FROM invalidation_log) AS name, pg_current_snapshot()::text AS place) h \
+     LEFT JOIN (SELECT * FROM (\
+     (SELECT id, position, hashes FROM invalidations WHERE position >= $1 ORDER BY position DESC LIMIT $3) \
+     UNION ALL (SELECT id, position, hashes FROM invalidations WHERE position = ANY($2))) new \
+     ORDER BY position DESC LIMIT $3) l ON TRUE ORDER BY l.position DESC";
 
 /// Writes a row of it: when, and what. Gives its number and position.
 pub(crate) const fn write_invalidation(dialect: Dialect) -> &'static str {

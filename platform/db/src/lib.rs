@@ -19,7 +19,7 @@ pub mod words;
 pub use connect::{Db, DbOptions, create_private_folder};
 pub use dialect::{Dialect, PgTerms, like_prefix};
 pub use error::{DbProblem, foreign_key_violation, is_retryable, unique_violation};
-pub use invalidation::{INVALIDATIONS, Invalidation, Logged, Look};
+pub use invalidation::{INVALIDATIONS, Invalidation, Logged, Look, Place};
 pub use migrate::{Migration, Migrator, Steps};
 pub use page::{page, page_of};
 pub use point::{PointQuery, PointRow, PointValue};

@@ -248,6 +248,84 @@ async fn a_change_that_commits_late_is_not_missed() {
     assert_eq!(number(&other.metrics, "cache_invalidations_total"), heard);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_commits_does_not_make_a_node_look_all_the_time() {
+    let nodes = Nodes::new().await;
+    let node = nodes.node();
+    let began = std::time::Instant::now();
+    node.cache.start();
+    for _ in 0..300 {
+        node.db.signals().wake(mainstay_db::INVALIDATIONS);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let looks = number(&node.metrics, "cache_log_looks_total");
+    // However long all this took: one at the beginning, and then one in 25 ms.
+    let most = 2 + began.elapsed().as_millis() / 25;
+    assert!(looks >= 1 && u128::try_from(looks).unwrap() <= most, "{looks} of {most}");
+}
+
+/// Holds the horizon back as long as it is open. `None` on SQLite, where no two changes are open at once.
+async fn hold_horizon(node: &Node) -> Option<mainstay_db::WriteUnit> {
+    if node.db.dialect() == mainstay_db::Dialect::Sqlite {
+        return None;
+    }
+    let open = node.db.write(&actor()).await.unwrap();
+    sea_orm::ConnectionTrait::execute_unprepared(&open, "SELECT pg_current_xact_id()").await.unwrap();
+    Some(open)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_stays_open_makes_no_node_apply_anything_twice() {
+    let nodes = Nodes::new().await;
+    let (one, other, source) = (nodes.node(), nodes.node(), Source::default());
+    let Some(open) = hold_horizon(&one).await else { return };
+    other.cache.catch_up().await;
+    source.read(&other.things(), 1000).await;
+    for key in 0..200 {
+        change(&one, &one.things(), &source, key).await;
+        if key % 20 == 0 {
+            assert!(other.cache.catch_up().await);
+        }
+    }
+    for _ in 0..3 {
+        assert!(other.cache.catch_up().await);
+    }
+    assert_eq!(number(&other.metrics, "cache_invalidations_total"), 200);
+    // And what did not change is still there.
+    assert_eq!(source.read(&other.things(), 1000).await, 0);
+    one.things().invalidate_with(&open, &1000);
+    open.commit().await.unwrap();
+    assert!(other.cache.catch_up().await);
+    assert_eq!(source.read(&other.things(), 1000).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_loaded_while_a_transaction_stayed_open_is_judged_right() {
+    let server = RedisServer::start();
+    let (_nodes, one, other, source) = with_redis(&server).await;
+    let Some(open) = hold_horizon(&one).await else { return };
+    one.things().invalidate_with(&open, &2);
+    for key in [1, 2] {
+        source.read(&one.things(), key).await;
+    }
+    until_stored(&server, 2).await;
+    // One that begins later and ends earlier.
+    change(&one, &one.things(), &source, 1).await;
+    other.cache.catch_up().await;
+    assert_eq!(source.read(&other.things(), 1).await, 1);
+    // And the one that began first.
+    source.change();
+    open.commit().await.unwrap();
+    other.cache.catch_up().await;
+    assert_eq!(source.read(&other.things(), 2).await, 2);
+    // What nobody changed was good all the time.
+    let loads = source.loads();
+    source.read(&one.things(), 3).await;
+    until_stored(&server, 3).await;
+    source.read(&other.things(), 3).await;
+    assert_eq!(source.loads(), loads + 1);
+}
+
 async fn with_redis(server: &RedisServer) -> (Nodes, Node, Node, Source) {
     let nodes = Nodes::with_redis(server.options()).await;
     let (one, other) = (nodes.node(), nodes.node());

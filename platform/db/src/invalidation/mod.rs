@@ -3,7 +3,8 @@
 //! A row names things by 32 bits of a digest, never by name. Rows are read by their *position*,
 //! which is such that all rows below a look's horizon are final: on PostgreSQL it is the number of
 //! the transaction, and the horizon the lowest one that still runs; SQLite has one writer, so
-//! there the row's own number will do.
+//! there the row's own number will do. A look reads what was committed since another one, however far
+//! back a transaction that stays open holds the horizon.
 
 mod reader;
 
@@ -29,14 +30,45 @@ pub struct Invalidation {
     pub hashes: Vec<u32>,
 }
 
+/// A place in the log: what was committed when a look was made, and what was not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// All positions below were settled.
+    horizon: i64,
+    /// No position from here on was.
+    end: i64,
+    /// Between the two, these were not.
+    open: Vec<i64>,
+}
+
+impl Place {
+    /// Before everything.
+    pub const START: Self = Self { horizon: i64::MIN, end: i64::MIN, open: Vec::new() };
+
+    /// Every change whose position is below this was committed before the look, or never will be. So
+    /// what is read from the primary after a look holds all of them.
+    #[must_use]
+    pub fn horizon(&self) -> i64 {
+        self.horizon
+    }
+
+    /// From the form in which PostgreSQL writes a snapshot: `horizon:end:open,open`.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ':');
+        let (horizon, end, open) = (parts.next()?, parts.next()?, parts.next()?);
+        let open = open.split(',').filter(|number| !number.is_empty());
+        let open = open.map(str::parse).collect::<Result<_, _>>().ok()?;
+        Some(Self { horizon: horizon.parse().ok()?, end: end.parse().ok()?, open })
+    }
+}
+
 /// What was found in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
     /// What tells this log from every other: positions of different logs can't be compared.
     pub log: u128,
-    /// Every change whose position is below this was committed before the look, or never will be. So
-    /// what is read from the primary after a look holds all of them.
-    pub horizon: i64,
+    /// Where the next look begins.
+    pub place: Place,
     /// The newest first.
     pub rows: Vec<Invalidation>,
 }
@@ -51,19 +83,21 @@ pub struct Logged {
 }
 
 impl Db {
-    /// The rows from position `from` on, the newest `most` of them. Read on a connection of its own,
-    /// so that it does not wait for one when all are busy.
+    /// The rows that were committed since the look that ended at `from`, each of them once and the newest `most` of them.
+    /// Read on a connection of its own, so that it does not wait for one when all are busy.
     ///
     /// # Errors
     /// If the query fails.
-    pub async fn invalidations(&self, from: i64, most: u32) -> Result<Look, DbErr> {
+    pub async fn invalidations(&self, from: &Place, most: u32) -> Result<Look, DbErr> {
         let found = self.log().read(from, most.into()).await?;
         let first = found.first().ok_or_else(|| DbErr::RecordNotFound("the horizon".to_owned()))?;
         let name: Vec<u8> = first.try_get_by_index(0)?;
         let name = name.try_into().map_err(|_| DbErr::Type("the log's name has 16 bytes".to_owned()))?;
-        let horizon = first.try_get_by_index(1)?;
+        let place: String = first.try_get_by_index(1)?;
+        let place =
+            Place::parse(&place).ok_or_else(|| DbErr::Type(format!("no place in the log: {place}")))?;
         let rows = found.iter().filter_map(|row| read(row).transpose()).collect::<Result<_, _>>()?;
-        Ok(Look { log: u128::from_le_bytes(name), horizon, rows })
+        Ok(Look { log: u128::from_le_bytes(name), place, rows })
     }
 
     /// Gives the log a new name, after which nothing that any node has kept by its positions counts. For a
@@ -128,4 +162,19 @@ pub(crate) async fn write(
     let row = transaction.query_one_raw(statement).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound("the row that was written".to_owned()))?;
     Ok(Some(Logged { id: row.try_get_by_index(0)?, position: row.try_get_by_index(1)? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_what_a_snapshot_says() {
+        let place = |horizon, end, open: &[i64]| Some(Place { horizon, end, open: open.to_vec() });
+        assert_eq!(Place::parse("7:7:"), place(7, 7, &[]));
+        assert_eq!(Place::parse("7:12:7,9"), place(7, 12, &[7, 9]));
+        for wrong in ["", "7", "7:7", "7:x:", "7:9:8,x"] {
+            assert_eq!(Place::parse(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::Mutex;
 
+use super::Place;
 use crate::dialect;
 use crate::point::{may_be_the_connection, refused};
 
@@ -27,10 +28,10 @@ pub(crate) enum LogReader {
 }
 
 impl LogReader {
-    pub(crate) async fn read(&self, from: i64, most: i64) -> Result<Vec<QueryResult>, DbErr> {
+    pub(crate) async fn read(&self, from: &Place, most: i64) -> Result<Vec<QueryResult>, DbErr> {
         match self {
             Self::Sqlite(connection) => {
-                let (sql, values) = (dialect::SQLITE_READ_INVALIDATIONS, [from.into(), most.into()]);
+                let (sql, values) = (dialect::SQLITE_READ_INVALIDATIONS, [from.end.into(), most.into()]);
                 let backend = connection.get_database_backend();
                 connection.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await
             }
@@ -74,7 +75,7 @@ impl LogLink {
         }
     }
 
-    async fn read(&self, from: i64, most: i64) -> Result<Vec<PgRow>, sqlx::Error> {
+    async fn read(&self, from: &Place, most: i64) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut place = self.connection.lock().await;
         let started = Instant::now();
         // Taken out: whoever gives up waiting drops the connection with the query still in it.
@@ -101,7 +102,7 @@ impl LogLink {
     async fn ask(
         &self,
         rested: Option<PgConnection>,
-        from: i64,
+        from: &Place,
         most: i64,
     ) -> Result<(PgConnection, Vec<PgRow>), sqlx::Error> {
         let mut connection = match rested {
@@ -110,7 +111,7 @@ impl LogLink {
                 .await
                 .map_err(|_| sqlx::Error::PoolTimedOut)??,
         };
-        let query = sqlx::query(dialect::PG_READ_INVALIDATIONS).bind(from).bind(most);
+        let query = sqlx::query(dialect::PG_READ_INVALIDATIONS).bind(from.end).bind(&from.open).bind(most);
         let rows = query.fetch_all(&mut connection).await?;
         Ok((connection, rows))
     }

@@ -4,11 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use mainstay_core::{Actor, Timestamp};
 use mainstay_db::testing::TestDatabase;
-use mainstay_db::{Db, Dialect, Logged, trail};
+use mainstay_db::{Db, Dialect, Logged, Place, trail};
 use sea_orm::ConnectionTrait as _;
 use tokio::task::JoinSet;
-
-const FAR: i64 = i64::MIN;
 
 async fn database() -> (TestDatabase, Db) {
     let database = TestDatabase::migrated(&trail::migrations()).await;
@@ -30,25 +28,25 @@ async fn invalidate(db: &Db, hashes: &[u32]) -> Logged {
 #[tokio::test]
 async fn a_unit_leaves_one_row_below_the_next_horizon() {
     let (_database, db) = database().await;
-    let before = db.invalidations(FAR, 10).await.unwrap();
+    let before = db.invalidations(&Place::START, 10).await.unwrap();
     assert_eq!(before.rows, []);
     let logged = invalidate(&db, &[3, 1, 3, u32::MAX]).await;
-    let look = db.invalidations(before.horizon, 10).await.unwrap();
+    let look = db.invalidations(&before.place, 10).await.unwrap();
     assert_eq!(look.rows.len(), 1);
     assert_eq!(look.rows[0].hashes, [1, 3, u32::MAX]);
     assert_eq!((look.rows[0].id, look.rows[0].position), (logged.id, logged.position));
     // On PostgreSQL transactions of other databases hold the horizon back.
     let passed = async {
         loop {
-            let horizon = db.invalidations(before.horizon, 10).await.unwrap().horizon;
-            if logged.position < horizon {
-                break horizon;
+            let place = db.invalidations(&before.place, 10).await.unwrap().place;
+            if logged.position < place.horizon() {
+                break place;
             }
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    let horizon = tokio::time::timeout(std::time::Duration::from_secs(30), passed).await.unwrap();
-    assert_eq!(db.invalidations(horizon, 10).await.unwrap().rows, []);
+    let place = tokio::time::timeout(std::time::Duration::from_secs(30), passed).await.unwrap();
+    assert_eq!(db.invalidations(&place, 10).await.unwrap().rows, []);
 }
 
 #[tokio::test]
@@ -61,7 +59,7 @@ async fn what_is_given_up_leaves_none_and_calls_nobody() {
     let unit = db.write(&Actor::system("test")).await.unwrap();
     unit.after_commit(|logged| assert_eq!(logged, None));
     unit.commit().await.unwrap();
-    assert_eq!(db.invalidations(FAR, 10).await.unwrap().rows, []);
+    assert_eq!(db.invalidations(&Place::START, 10).await.unwrap().rows, []);
 }
 
 #[tokio::test]
@@ -75,15 +73,46 @@ async fn a_row_that_is_committed_late_is_above_every_horizon_before() {
     late.execute_unprepared("SELECT pg_current_xact_id()").await.unwrap();
     late.invalidate([7]);
     invalidate(&db, &[8]).await;
-    let look = db.invalidations(FAR, 10).await.unwrap();
+    let look = db.invalidations(&Place::START, 10).await.unwrap();
     assert_eq!(look.rows[0].hashes, [8]);
     late.commit().await.unwrap();
-    let look = db.invalidations(look.horizon, 10).await.unwrap();
-    assert!(look.rows.iter().any(|row| row.hashes == [7]));
+    let look = db.invalidations(&look.place, 10).await.unwrap();
+    assert_eq!(look.rows.iter().map(|row| &row.hashes[..]).collect::<Vec<_>>(), [[7]]);
+}
+
+#[tokio::test]
+async fn a_transaction_that_stays_open_makes_no_row_be_read_twice() {
+    let (_database, db) = database().await;
+    if db.dialect() == Dialect::Sqlite {
+        // There no two changes are open at once.
+        return;
+    }
+    let open = db.write(&Actor::system("test")).await.unwrap();
+    open.execute_unprepared("SELECT pg_current_xact_id()").await.unwrap();
+    open.invalidate([1000]);
+    let mut place = Place::START;
+    let mut horizons = std::collections::BTreeSet::new();
+    for round in 0..20 {
+        for number in 0..10 {
+            invalidate(&db, &[round * 10 + number]).await;
+        }
+        let look = db.invalidations(&place, 1000).await.unwrap();
+        let read: Vec<u32> = look.rows.iter().flat_map(|row| row.hashes.clone()).collect();
+        assert_eq!(read, (round * 10..round * 10 + 10).rev().collect::<Vec<_>>());
+        horizons.insert(look.place.horizon());
+        place = look.place;
+    }
+    assert!(horizons.len() == 1 || horizons.last() <= horizons.first(), "{horizons:?}");
+    open.commit().await.unwrap();
+    let look = db.invalidations(&place, 1000).await.unwrap();
+    assert_eq!(look.rows.iter().map(|row| &row.hashes[..]).collect::<Vec<_>>(), [[1000]]);
+    // What does not fit is the oldest.
+    let look = db.invalidations(&Place::START, 3).await.unwrap();
+    assert_eq!(look.rows.iter().map(|row| row.hashes[0]).collect::<Vec<_>>(), [199, 198, 197]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_who_goes_from_horizon_to_horizon_misses_none() {
+async fn a_reader_who_goes_from_look_to_look_sees_each_row_once() {
     let (_database, db) = database().await;
     let mut writers = JoinSet::new();
     for writer in 0..4_u32 {
@@ -95,13 +124,15 @@ async fn a_reader_who_goes_from_horizon_to_horizon_misses_none() {
         });
     }
     let mut seen = std::collections::BTreeSet::new();
-    let mut horizon = FAR;
+    let mut place = Place::START;
     loop {
         let is_last = writers.is_empty();
-        let look = db.invalidations(horizon, 1000).await.unwrap();
-        assert!(look.horizon >= horizon);
-        horizon = look.horizon;
-        seen.extend(look.rows.iter().flat_map(|row| row.hashes.clone()));
+        let look = db.invalidations(&place, 1000).await.unwrap();
+        assert!(look.place.horizon() >= place.horizon());
+        place = look.place;
+        for hash in look.rows.iter().flat_map(|row| row.hashes.clone()) {
+            assert!(seen.insert(hash), "{hash} is read twice");
+        }
         if is_last {
             break;
         }
@@ -119,15 +150,15 @@ async fn the_log_is_read_again_after_its_connection_was_cut() {
     }
     let logged = invalidate(&db, &[1]).await;
     for _ in 0..2 {
-        assert_eq!(db.invalidations(FAR, 10).await.unwrap().rows[0].id, logged.id);
+        assert_eq!(db.invalidations(&Place::START, 10).await.unwrap().rows[0].id, logged.id);
         let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
         db.primary().execute_unprepared(cut).await.unwrap();
     }
     // A look that was given up leaves nothing behind.
-    let given_up = tokio::time::timeout(std::time::Duration::ZERO, db.invalidations(FAR, 10));
-    assert!(given_up.await.is_err());
-    assert_eq!(db.invalidations(FAR, 10).await.unwrap().rows[0].id, logged.id);
+    let (start, no_time) = (Place::START, std::time::Duration::ZERO);
+    assert!(tokio::time::timeout(no_time, db.invalidations(&start, 10)).await.is_err());
+    assert_eq!(db.invalidations(&Place::START, 10).await.unwrap().rows[0].id, logged.id);
 }
 
 #[tokio::test]
@@ -139,12 +170,12 @@ async fn old_rows_go_but_the_newest_thousand_stay() {
     let future = Timestamp::from_millis(i64::MAX);
     assert_eq!(db.purge_invalidations(Timestamp::from_millis(0)).await.unwrap(), 0);
     assert_eq!(db.purge_invalidations(future).await.unwrap(), 10);
-    assert_eq!(db.invalidations(FAR, 2000).await.unwrap().rows.len(), 1000);
+    assert_eq!(db.invalidations(&Place::START, 2000).await.unwrap().rows.len(), 1000);
 }
 
 #[tokio::test]
 async fn a_log_can_be_renamed() {
     let (_database, db) = database().await;
     db.rename_invalidation_log(7).await.unwrap();
-    assert_eq!(db.invalidations(FAR, 1).await.unwrap().log, 7);
+    assert_eq!(db.invalidations(&Place::START, 1).await.unwrap().log, 7);
 }
