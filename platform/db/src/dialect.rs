@@ -200,22 +200,50 @@ pub(crate) const fn name_invalidation_log(dialect: Dialect) -> &'static str {
     }
 }
 
-/// Reads the log of invalidations, its name and where it ends, in one snapshot. The values are the position to
-/// begin with and how many rows at most; there is always a row, perhaps with nothing but the end.
-pub(crate) const SQLITE_READ_INVALIDATIONS: &str = "SELECT h.name, h.place, l.id, l.id, l.hashes \
+/// Reads the log of invalidations, its name, whose history it is and where it ends, in one snapshot. The values
+/// are the position to begin with and how many rows at most; there is always a row, perhaps with nothing but the end.
+pub(crate) const SQLITE_READ_INVALIDATIONS: &str = "SELECT h.name, '', h.place, l.id, l.id, l.hashes \
      FROM (SELECT (SELECT name FROM invalidation_log) AS name, \
      (coalesce(max(id), 0) + 1) || ':' || (coalesce(max(id), 0) + 1) || ':' AS place FROM invalidations) h \
      LEFT JOIN (SELECT id, hashes FROM invalidations WHERE id >= ?1 ORDER BY id DESC LIMIT ?2) l ON TRUE \
      ORDER BY l.id DESC";
 
-/// The same, and what lies between: the positions that were still open where the last look ended. In two parts,
-/// each of which has the index.
-pub(crate) const PG_READ_INVALIDATIONS: &str = "SELECT h.name, h.place, l.id, l.position, l.hashes \
-     FROM (SELECT (SELECT name FROM invalidation_log) AS name, pg_current_snapshot()::text AS place) h \
-     LEFT JOIN (SELECT * FROM (\
-     (SELECT id, position, hashes FROM invalidations WHERE position >= $1 ORDER BY position DESC LIMIT $3) \
-     UNION ALL (SELECT id, position, hashes FROM invalidations WHERE position = ANY($2))) new \
-     ORDER BY position DESC LIMIT $3) l ON TRUE ORDER BY l.position DESC";
+/// Which server this is, which of its histories (each promotion begins a new one) and which of its databases.
+/// NULL for a standby.
+macro_rules! pg_history {
+    () => {
+        "CASE WHEN pg_is_in_recovery() THEN NULL ELSE \
+         (SELECT system_identifier::text FROM pg_control_system()) || ' ' || \
+         substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || ' ' || \
+         (SELECT oid::text FROM pg_database WHERE datname = current_database()) END"
+    };
+}
+
+/// The second value are the positions that were still open where the last look ended, which lie before the first
+/// one; the third is how many rows at most. In two parts, each of which has the index.
+macro_rules! pg_read_invalidations {
+    ($history:expr) => {
+        concat!(
+            "SELECT h.name, h.history, h.place, l.id, l.position, l.hashes \
+             FROM (SELECT (SELECT name FROM invalidation_log) AS name, pg_current_snapshot()::text AS place, ",
+            $history,
+            " AS history) h LEFT JOIN (SELECT * FROM (\
+             (SELECT id, position, hashes FROM invalidations WHERE position >= $1 ORDER BY position DESC LIMIT $3) \
+             UNION ALL (SELECT id, position, hashes FROM invalidations WHERE position = ANY($2))) new \
+             ORDER BY position DESC LIMIT $3) l ON TRUE ORDER BY l.position DESC"
+        )
+    };
+}
+
+/// To find out whether the role may ask.
+pub(crate) const PG_HISTORY: &str = concat!("SELECT ", pg_history!());
+
+/// [`SQLITE_READ_INVALIDATIONS`] for PostgreSQL.
+pub(crate) const PG_READ_INVALIDATIONS: &str = pg_read_invalidations!(pg_history!());
+
+/// The same for a role that may not ask for the history.
+pub(crate) const PG_READ_INVALIDATIONS_ALONE: &str =
+    pg_read_invalidations!("CASE WHEN pg_is_in_recovery() THEN NULL ELSE '' END");
 
 /// Writes a row of it: when, and what. Gives its number and position.
 pub(crate) const fn write_invalidation(dialect: Dialect) -> &'static str {

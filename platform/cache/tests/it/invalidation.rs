@@ -420,6 +420,22 @@ async fn rubbish_in_redis_is_a_miss() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_of_another_name_makes_nodes_start_anew() {
+    let server = RedisServer::start();
+    let (_nodes, one, other, source) = with_redis(&server).await;
+    source.read(&one.things(), 1).await;
+    until_stored(&server, 1).await;
+    source.read(&other.things(), 1).await;
+    // As after a change of hands to a copy that lacks the last changes, and has no row about them.
+    source.change();
+    one.db.rename_invalidation_log(7).await.unwrap();
+    while !other.cache.catch_up().await {}
+    assert_eq!(source.read(&other.things(), 1).await, 1);
+    while !one.cache.catch_up().await {}
+    assert_eq!(source.read(&one.things(), 1).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_was_put_back_makes_nodes_start_anew() {
     let server = RedisServer::start();
     let (_nodes, one, other, source) = with_redis(&server).await;

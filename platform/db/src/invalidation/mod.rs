@@ -65,7 +65,8 @@ impl Place {
 /// What was found in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// What tells this log from every other: positions of different logs can't be compared.
+    /// What tells this log from every other: positions of different logs can't be compared. On PostgreSQL a
+    /// standby that was promoted, or another server that a copy was brought to, has another log.
     pub log: u128,
     /// Where the next look begins.
     pub place: Place,
@@ -87,17 +88,21 @@ impl Db {
     /// Read on a connection of its own, so that it does not wait for one when all are busy.
     ///
     /// # Errors
-    /// If the query fails.
+    /// If the query fails, or is answered by a standby.
     pub async fn invalidations(&self, from: &Place, most: u32) -> Result<Look, DbErr> {
         let found = self.log().read(from, most.into()).await?;
         let first = found.first().ok_or_else(|| DbErr::RecordNotFound("the horizon".to_owned()))?;
         let name: Vec<u8> = first.try_get_by_index(0)?;
         let name = name.try_into().map_err(|_| DbErr::Type("the log's name has 16 bytes".to_owned()))?;
-        let place: String = first.try_get_by_index(1)?;
+        let history: Option<String> = first.try_get_by_index(1)?;
+        let history = history.ok_or_else(|| {
+            DbErr::Custom("database.url leads to a standby, whose log of invalidations lags".to_owned())
+        })?;
+        let place: String = first.try_get_by_index(2)?;
         let place =
             Place::parse(&place).ok_or_else(|| DbErr::Type(format!("no place in the log: {place}")))?;
         let rows = found.iter().filter_map(|row| read(row).transpose()).collect::<Result<_, _>>()?;
-        Ok(Look { log: u128::from_le_bytes(name), place, rows })
+        Ok(Look { log: u128::from_le_bytes(mixed(name, &history)), place, rows })
     }
 
     /// Gives the log a new name, after which nothing that any node has kept by its positions counts. For a
@@ -137,10 +142,21 @@ impl Db {
     }
 }
 
+/// The name of a log in one history of one database.
+fn mixed(name: [u8; 16], history: &str) -> [u8; 16] {
+    if history.is_empty() {
+        return name;
+    }
+    let mut both = name.to_vec();
+    both.extend(history.as_bytes());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &both);
+    *digest.as_ref().first_chunk().expect("a digest of 32 bytes has 16")
+}
+
 fn read(row: &QueryResult) -> Result<Option<Invalidation>, DbErr> {
-    let Some(id) = row.try_get_by_index::<Option<i64>>(2)? else { return Ok(None) };
-    let position = row.try_get_by_index(3)?;
-    let bytes: Vec<u8> = row.try_get_by_index(4)?;
+    let Some(id) = row.try_get_by_index::<Option<i64>>(3)? else { return Ok(None) };
+    let position = row.try_get_by_index(4)?;
+    let bytes: Vec<u8> = row.try_get_by_index(5)?;
     let hashes = bytes.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]));
     Ok(Some(Invalidation { id, position, hashes: hashes.collect() }))
 }

@@ -56,7 +56,7 @@ impl LogReader {
 /// One connection to PostgreSQL, made anew when it broke or when a look was given up.
 pub(crate) struct LogLink {
     options: PgConnectOptions,
-    connection: Mutex<Option<PgConnection>>,
+    connection: Mutex<Option<Connected>>,
     times: Histogram,
     slow: Duration,
 }
@@ -101,20 +101,47 @@ impl LogLink {
 
     async fn ask(
         &self,
-        rested: Option<PgConnection>,
+        rested: Option<Connected>,
         from: &Place,
         most: i64,
-    ) -> Result<(PgConnection, Vec<PgRow>), sqlx::Error> {
-        let mut connection = match rested {
-            Some(connection) => connection,
-            None => tokio::time::timeout(LONGEST_LOOK, PgConnection::connect_with(&self.options))
+    ) -> Result<(Connected, Vec<PgRow>), sqlx::Error> {
+        let mut connected = match rested {
+            Some(connected) => connected,
+            None => tokio::time::timeout(LONGEST_LOOK, Connected::new(&self.options))
                 .await
                 .map_err(|_| sqlx::Error::PoolTimedOut)??,
         };
-        let query = sqlx::query(dialect::PG_READ_INVALIDATIONS).bind(from.end).bind(&from.open).bind(most);
-        let rows = query.fetch_all(&mut connection).await?;
-        Ok((connection, rows))
+        let query = sqlx::query(connected.sql).bind(from.end).bind(&from.open).bind(most);
+        let rows = query.fetch_all(&mut connected.connection).await?;
+        Ok((connected, rows))
     }
+}
+
+struct Connected {
+    connection: PgConnection,
+    /// How the log is read here.
+    sql: &'static str,
+}
+
+impl Connected {
+    async fn new(options: &PgConnectOptions) -> Result<Self, sqlx::Error> {
+        let mut connection = PgConnection::connect_with(options).await?;
+        let sql = match sqlx::query(dialect::PG_HISTORY).fetch_one(&mut connection).await {
+            Ok(_) => dialect::PG_READ_INVALIDATIONS,
+            Err(error) if is_unavailable(&error) => {
+                tracing::info!(%error, "a change of the primary is not seen in the log of invalidations");
+                dialect::PG_READ_INVALIDATIONS_ALONE
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { connection, sql })
+    }
+}
+
+/// Whether the role may not ask this, or the server does not know it: some services only speak like PostgreSQL.
+fn is_unavailable(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("42") || code.starts_with("0A"))
 }
 
 impl std::fmt::Debug for LogLink {

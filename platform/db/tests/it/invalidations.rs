@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use mainstay_core::{Actor, Timestamp};
+use mainstay_core::{Actor, OsRng, SystemClock, Timestamp};
 use mainstay_db::testing::TestDatabase;
-use mainstay_db::{Db, Dialect, Logged, Place, trail};
+use mainstay_db::{DatabaseSettings, Db, DbOptions, Dialect, Logged, Place, trail};
+use mainstay_telemetry::Metrics;
 use sea_orm::ConnectionTrait as _;
 use tokio::task::JoinSet;
 
@@ -176,6 +177,46 @@ async fn old_rows_go_but_the_newest_thousand_stay() {
 #[tokio::test]
 async fn a_log_can_be_renamed() {
     let (_database, db) = database().await;
+    let before = name(&db).await;
     db.rename_invalidation_log(7).await.unwrap();
-    assert_eq!(db.invalidations(&Place::START, 1).await.unwrap().log, 7);
+    let renamed = name(&db).await;
+    assert_ne!(renamed, before);
+    assert_eq!(name(&db).await, renamed);
+}
+
+async fn name(db: &Db) -> u128 {
+    db.invalidations(&Place::START, 1).await.unwrap().log
+}
+
+#[tokio::test]
+async fn an_ordinary_role_is_told_whose_history_a_log_is_and_one_that_is_not_can_do_without() {
+    let (database, db) = database().await;
+    if db.dialect() == Dialect::Sqlite {
+        return;
+    }
+    db.rename_invalidation_log(7).await.unwrap();
+    let (server, database) = database.url().rsplit_once('/').unwrap();
+    let role = format!("ordinary_{database}");
+    let host = server.rsplit_once('@').unwrap().1;
+    let url = format!("postgres://{role}:secret@{host}/{database}");
+    let ordinary = || {
+        let settings = DatabaseSettings { url: url.clone().into(), ..DatabaseSettings::default() };
+        let (clock, rng, metrics) = (Arc::new(SystemClock), Arc::new(OsRng), Metrics::new());
+        Db::open(DbOptions { settings, clock, rng, metrics }).unwrap()
+    };
+    let run = async |sql: &str| db.primary().execute_unprepared(sql).await.unwrap();
+    run(&format!("CREATE ROLE {role} LOGIN PASSWORD 'secret'")).await;
+    run(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")).await;
+    let told = ordinary();
+    assert_eq!(name(&told).await, name(&db).await);
+    assert_ne!(name(&told).await, 7);
+
+    // Each database has a list of its own of who may call what.
+    run("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC").await;
+    let untold = ordinary();
+    assert_eq!(name(&untold).await, 7);
+    told.close().await;
+    untold.close().await;
+    run(&format!("DROP OWNED BY {role}")).await;
+    run(&format!("DROP ROLE {role}")).await;
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mainstay_core::{Actor, ActorKind, OsRng, Rng, SystemClock, UserId};
 use mainstay_db::testing::dialect;
 use mainstay_db::{
-    DatabaseSettings, Db, DbOptions, Dialect, Migration, Migrator, PointQuery, ReplicaState, Steps,
+    DatabaseSettings, Db, DbOptions, Dialect, Migration, Migrator, Place, PointQuery, ReplicaState, Steps,
 };
 use mainstay_telemetry::Metrics;
 use sea_orm::prelude::Uuid;
@@ -397,6 +397,28 @@ async fn a_replica_that_was_promoted_answers_no_more() {
     let found = db.check_replicas().await;
     assert!(found[0].1.as_ref().unwrap_err().contains("promoted"), "{found:?}");
     db.close().await;
+}
+
+#[tokio::test]
+async fn the_log_of_invalidations_of_a_standby_is_not_read_and_once_it_is_promoted_it_is_another() {
+    let Some(cluster) = Cluster::up(1, "0").await else { return };
+    let alone = |url: &str| {
+        let url = url.to_owned();
+        cluster.node_with(move |settings| {
+            settings.url = url.into();
+            settings.replica_urls.clear();
+        })
+    };
+    let (primary, standby) = (alone(&cluster.primary), alone(&cluster.standbys[0]));
+    let look = async |db: &Db| db.invalidations(&Place::START, 1).await;
+    let log = look(&primary).await.unwrap().log;
+    // As soon as it has the table.
+    until(async || look(&standby).await.unwrap_err().to_string().contains("standby")).await;
+    Cluster::run(&cluster.standbys[0], "SELECT pg_promote()").await;
+    assert_ne!(look(&standby).await.unwrap().log, log);
+    assert_eq!(look(&primary).await.unwrap().log, log);
+    primary.close().await;
+    standby.close().await;
 }
 
 #[tokio::test]
