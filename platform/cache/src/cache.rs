@@ -303,9 +303,12 @@ impl Core {
     }
 
     /// For a load that would like to: it does not wait for a database that is slow.
-    pub(crate) async fn catch_up_soon(&self) {
+    pub(crate) async fn catch_up_soon(self: &Arc<Self>) {
         let patience = self.time.patience(Duration::from_millis(50));
-        let _late = tokio::time::timeout(patience, self.catch_up()).await;
+        // A task of its own: a look that is cut off costs its connection, and others may wait for it too.
+        let core = Arc::clone(self);
+        let look = self.loads.spawn(async move { core.catch_up().await });
+        let _late = tokio::time::timeout(patience, look).await;
     }
 
     /// What is known now, before the source is asked.

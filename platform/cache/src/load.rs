@@ -156,7 +156,7 @@ async fn store<V: Value>(
 }
 
 /// Looks in Redis, asks for the lease, and waits for whoever has it.
-async fn seek<V: Value>(core: &Core, second: &Second, name: &str, trip: &Trip) -> Found {
+async fn seek<V: Value>(core: &Arc<Core>, second: &Second, name: &str, trip: &Trip) -> Found {
     if !second.link.is_up() {
         return Found::Nothing;
     }

@@ -1,7 +1,7 @@
 //! Follows the log of invalidations.
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,10 @@ pub(crate) const LEAST_PAUSE: Duration = Duration::from_millis(25);
 /// How long a look may take. One that takes longer would not confirm much.
 const PATIENCE: Duration = Duration::from_millis(700);
 
+/// How long it may take to tell others what they could not be told before. With the pause after it, the next look
+/// comes before this node stops believing what it keeps.
+const PATIENCE_TO_TELL: Duration = Duration::from_millis(400);
+
 /// So many rows at a time. When a look finds more, this node forgets everything instead.
 const MOST_ROWS: u32 = 20_000;
 
@@ -41,8 +45,10 @@ pub(crate) struct Log {
     db: Option<Db>,
     rng: Arc<dyn Rng>,
     reading: tokio::sync::Mutex<Reading>,
-    /// Rows that this node wrote and has applied.
-    own: Mutex<HashSet<i64>>,
+    /// Looks that were begun.
+    begun: AtomicU64,
+    /// Rows that this node wrote and has applied, and that were not read yet: their numbers and positions.
+    own: Mutex<HashMap<i64, i64>>,
     /// Changes whose row could not be written yet.
     pending: Mutex<BTreeSet<u32>>,
     is_pending: AtomicBool,
@@ -57,6 +63,8 @@ pub(crate) struct Log {
 
 #[derive(Debug, Default)]
 struct Reading {
+    /// The number of the last look, and whether it saw the log.
+    last: (u64, bool),
     /// Up to where rows are applied. `None`: this node has not joined yet.
     place: Option<Place>,
 }
@@ -70,6 +78,7 @@ impl Log {
             db,
             rng,
             reading: tokio::sync::Mutex::default(),
+            begun: AtomicU64::new(0),
             own: Mutex::default(),
             pending: Mutex::default(),
             is_pending: AtomicBool::new(false),
@@ -112,8 +121,11 @@ impl Log {
 
     /// This node's own row: it need not be applied when it is read.
     pub(crate) fn wrote(&self, logged: Logged) {
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        own.insert(logged.id);
+        // Before the first look nothing is read that would be applied. Some processes never look.
+        if self.horizon() > 0 {
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            own.insert(logged.id, logged.position);
+        }
     }
 
     /// Writes a row of its own for a change that was committed before.
@@ -163,13 +175,29 @@ impl Log {
         Ok(())
     }
 
-    /// Looks into the log once and applies what is new.
+    /// Looks into the log and applies what is new. One look serves all who began to wait before it.
     pub(crate) async fn look(&self, slots: &Slots, time: &Time, metrics: &CacheMetrics) -> bool {
         let Some(db) = &self.db else { return true };
+        let wanted = self.begun.load(Ordering::SeqCst) + 1;
         let mut reading = self.reading.lock().await;
+        if reading.last.0 < wanted {
+            let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+            reading.last = (number, self.look_once(db, &mut reading, slots, time, metrics).await);
+        }
+        reading.last.1
+    }
+
+    async fn look_once(
+        &self,
+        db: &Db,
+        reading: &mut Reading,
+        slots: &Slots,
+        time: &Time,
+        metrics: &CacheMetrics,
+    ) -> bool {
         let started = time.steady();
         if reading.place.is_some() && started - self.confirmed.load(Ordering::Acquire) > LOST_MS {
-            self.forget(&mut reading, slots);
+            self.forget(reading, slots);
         }
         metrics.looks.inc();
         let from = reading.place.clone().unwrap_or(Place::START);
@@ -198,18 +226,18 @@ impl Log {
             if !matches!(renamed, Ok(Ok(()))) {
                 return false;
             }
-            self.forget(&mut reading, slots);
+            self.forget(reading, slots);
             // The next look finds the new name.
             return false;
         }
         if has_joined && look.log != self.name() {
-            self.forget(&mut reading, slots);
+            self.forget(reading, slots);
             return false;
         }
-        self.apply(&mut reading, look, slots, metrics);
+        self.apply(reading, look, slots, metrics);
         self.confirmed.store(started, Ordering::Release);
         // After the look, which must not wait for a connection that can write.
-        if tokio::time::timeout(time.patience(PATIENCE), self.deliver(db, slots)).await.is_err() {
+        if tokio::time::timeout(time.patience(PATIENCE_TO_TELL), self.deliver(db, slots)).await.is_err() {
             tracing::debug!("an invalidation still waits for the database");
         }
         true
@@ -217,7 +245,8 @@ impl Log {
 
     /// Starts over.
     fn forget(&self, reading: &mut Reading, slots: &Slots) {
-        *reading = Reading::default();
+        reading.place = None;
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.confirmed.store(i64::MIN / 2, Ordering::Release);
         self.horizon.store(0, Ordering::SeqCst);
         self.floor.store(i64::MIN, Ordering::Release);
@@ -246,10 +275,11 @@ impl Log {
         let is_cut_off = rows.len() >= MOST_ROWS as usize;
         let has_joined = reading.place.is_some();
         if !has_joined || is_cut_off {
-            // Of rows that are not there any more nothing is known. Ids begin with 1.
-            let oldest = rows.iter().min_by_key(|row| row.id);
-            let floor = oldest.filter(|row| is_cut_off || row.id != 1).map_or(i64::MIN, |row| row.position);
-            self.floor.fetch_max(floor, Ordering::AcqRel);
+            // Of rows that are not there any more nothing is known; they were all below the ones that are. Numbers
+            // begin with 1.
+            let has_all = !is_cut_off && rows.iter().any(|row| row.id == 1);
+            let lowest = rows.iter().map(|row| row.position).min().filter(|_| !has_all);
+            self.floor.fetch_max(lowest.unwrap_or(i64::MIN), Ordering::AcqRel);
             // Of what was kept before this node joined, the log can't tell whether it was changed since: the row may be
             // gone, and what was loaded a moment before the row came is not told from what was loaded after it.
             slots.invalidate_everything();
@@ -261,7 +291,7 @@ impl Log {
                 self.floor.fetch_max(row.position, Ordering::AcqRel);
             }
             // What was kept before this node joined is not believed anyway.
-            if !own.remove(&row.id) && has_joined {
+            if own.remove(&row.id).is_none() && has_joined {
                 metrics.invalidations.inc();
                 if row.hashes.contains(&EVERYTHING) {
                     slots.invalidate_everything();
@@ -270,9 +300,93 @@ impl Log {
                 }
             }
         }
+        // What is settled was read, if only before this node knew that the row is its own.
+        own.retain(|_, position| *position >= place.horizon());
         drop(own);
         // After the rows: a load behind this horizon is judged by them.
         self.horizon.fetch_max(place.horizon(), Ordering::SeqCst);
         reading.place = Some(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_core::{OsRng, SystemClock};
+    use mainstay_db::Invalidation;
+    use mainstay_db::testing::TestDatabase;
+    use mainstay_telemetry::Metrics;
+
+    use super::*;
+    use crate::Steady;
+
+    fn log(db: Option<Db>) -> (Log, Slots, Time, CacheMetrics) {
+        let time = Time::new(Arc::new(SystemClock), Steady::Clock);
+        (Log::new(db, Arc::new(OsRng)), Slots::new(), time, CacheMetrics::new(&Metrics::new()))
+    }
+
+    #[tokio::test]
+    async fn own_rows_are_not_remembered_for_ever() {
+        let database = TestDatabase::migrated(&mainstay_db::trail::migrations()).await;
+        let db = database.open();
+        let (log, slots, time, metrics) = log(Some(db.clone()));
+        let own = || log.own.lock().unwrap().len();
+        log.write(&slots, &[1]).await;
+        assert_eq!(own(), 0, "nobody has looked yet");
+        assert!(log.look(&slots, &time, &metrics).await);
+        log.write(&slots, &[1]).await;
+        assert_eq!(own(), 1);
+        assert!(log.look(&slots, &time, &metrics).await);
+        assert_eq!(own(), 0);
+
+        // One whose row was read before this node knew that it is its own.
+        log.wrote(Logged { id: i64::MAX, position: log.horizon() });
+        let settled = async {
+            while own() > 0 {
+                log.write(&slots, &[1]).await;
+                log.look(&slots, &time, &metrics).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), settled).await.unwrap();
+
+        log.wrote(Logged { id: i64::MAX, position: i64::MAX });
+        db.rename_invalidation_log(7).await.unwrap();
+        assert!(!log.look(&slots, &time, &metrics).await);
+        assert_eq!(own(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_look_serves_all_who_began_to_wait_before_it() {
+        let database = TestDatabase::migrated(&mainstay_db::trail::migrations()).await;
+        let (log, slots, time, metrics) = log(Some(database.open()));
+        // The first look has begun when the others come.
+        let held = log.reading.lock().await;
+        let looks = || log.look(&slots, &time, &metrics);
+        let (mut first, mut second) = (std::pin::pin!(looks()), std::pin::pin!(looks()));
+        tokio::select! {
+            biased;
+            _ = &mut first => unreachable!("the lock is held"),
+            _ = &mut second => unreachable!("the lock is held"),
+            () = std::future::ready(()) => {}
+        }
+        drop(held);
+        assert_eq!(tokio::join!(first, second), (true, true));
+        assert_eq!(metrics.looks.get(), 1);
+        // Who comes later has another one.
+        assert!(looks().await);
+        assert_eq!(metrics.looks.get(), 2);
+    }
+
+    #[test]
+    fn what_may_be_missing_below_the_rows_is_not_judged() {
+        let look = |rows: &[(i64, i64)]| {
+            let rows = rows.iter().map(|&(id, position)| Invalidation { id, position, hashes: vec![1] });
+            Look { log: 7, place: Place::START, rows: rows.collect() }
+        };
+        let (log_of_all, slots, _, metrics) = log(None);
+        log_of_all.apply(&mut Reading::default(), look(&[(1, 10), (2, 5)]), &slots, &metrics);
+        assert!(log_of_all.reaches(i64::MIN + 1));
+        let (purged, ..) = log(None);
+        purged.apply(&mut Reading::default(), look(&[(2, 10), (3, 5)]), &slots, &metrics);
+        assert_eq!((purged.reaches(5), purged.reaches(6)), (false, true));
     }
 }

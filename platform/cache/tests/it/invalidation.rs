@@ -264,6 +264,34 @@ async fn a_stream_of_commits_does_not_make_a_node_look_all_the_time() {
     assert!(looks >= 1 && u128::try_from(looks).unwrap() <= most, "{looks} of {most}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loads_that_wait_no_longer_for_a_look_do_not_cut_it_off() {
+    let server = RedisServer::start();
+    let nodes = Nodes::with_redis(server.options()).await.really();
+    let (node, other, source) = (nodes.node(), nodes.node(), Source::default());
+    // What changed behind the horizon makes a load look.
+    let Some(open) = hold_horizon(&other).await else { return };
+    node.cache.start();
+    node.until("up", |cache| cache.is_redis_up() == Some(true)).await;
+    let unit = node.db.write(&actor()).await.unwrap();
+    (0..10).for_each(|key| node.things().invalidate_with(&unit, &key));
+    unit.commit().await.unwrap();
+    let locked = other.db.write(&actor()).await.unwrap();
+    let lock = "LOCK TABLE invalidations IN ACCESS EXCLUSIVE MODE";
+    sea_orm::ConnectionTrait::execute_unprepared(&locked, lock).await.unwrap();
+
+    let looks = || number(&node.metrics, "cache_log_looks_total");
+    let (before, began) = (looks(), std::time::Instant::now());
+    for key in 0..10 {
+        source.read(&node.things(), key).await;
+    }
+    // Each look that began since waits for the lock until its own patience is over.
+    let most = 2 + began.elapsed().as_millis() / 700;
+    assert!(u128::try_from(looks() - before).unwrap() <= most, "{} of {most}", looks() - before);
+    locked.rollback().await.unwrap();
+    open.rollback().await.unwrap();
+}
+
 /// Holds the horizon back as long as it is open. `None` on SQLite, where no two changes are open at once.
 async fn hold_horizon(node: &Node) -> Option<mainstay_db::WriteUnit> {
     if node.db.dialect() == mainstay_db::Dialect::Sqlite {

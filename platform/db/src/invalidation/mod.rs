@@ -119,22 +119,30 @@ impl Db {
         unit.commit().await
     }
 
-    /// Removes rows from before `before`, but never the newest 1000. Gives their number.
+    /// Removes rows from before `before`, but never the newest 1000 nor what lies above a row that stays. Gives
+    /// their number.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn purge_invalidations(&self, before: Timestamp) -> Result<u64, DbErr> {
         const KEPT: i64 = 1000;
         let id = || Expr::col(Alias::new("id"));
+        let position = || Expr::col(Alias::new(self.dialect().pick("id", "position")));
         let mut newest = Query::select();
         newest.expr(id().max()).from(Alias::new("invalidations"));
         let Some(row) = self.primary().query_one(&newest).await? else { return Ok(0) };
         let Some(newest) = row.try_get_by_index::<Option<i64>>(0)? else { return Ok(0) };
+        // By position: of whatever lies above a row that is there, nothing may be missing.
+        let mut first_kept = Query::select();
+        let is_new = Expr::col(Alias::new("at")).gte(before.millis());
+        first_kept
+            .expr(position().min())
+            .from(Alias::new("invalidations"))
+            .and_where(is_new.or(id().gt(newest - KEPT)));
+        let Some(row) = self.primary().query_one(&first_kept).await? else { return Ok(0) };
+        let Some(first_kept) = row.try_get_by_index::<Option<i64>>(0)? else { return Ok(0) };
         let mut delete = Query::delete();
-        delete
-            .from_table(Alias::new("invalidations"))
-            .and_where(id().lte(newest - KEPT))
-            .and_where(Expr::col(Alias::new("at")).lt(before.millis()));
+        delete.from_table(Alias::new("invalidations")).and_where(position().lt(first_kept));
         let unit = self.write(&mainstay_core::Actor::system("cache.purge")).await?;
         let done = unit.execute(&delete).await?;
         unit.commit().await?;
