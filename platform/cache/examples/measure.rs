@@ -39,6 +39,8 @@ async fn measure() {
     });
     let cache = cache.expect("there is no URL that could be wrong");
     cache.start();
+    // What is kept before the first look is not believed after it.
+    assert!(cache.catch_up().await, "the log can be read");
     let products = cache.namespace(&PRODUCTS);
     for key in 0..KEYS {
         load(&products, key).await;
