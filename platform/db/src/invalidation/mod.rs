@@ -24,7 +24,7 @@ pub const INVALIDATIONS: &str = "invalidations";
 pub struct Invalidation {
     /// Its number. No order of commits.
     pub id: i64,
-    /// Its place among the commits: see [`Look::horizon`].
+    /// Its place among the commits: see [`Place::horizon`].
     pub position: i64,
     /// What must no longer be believed.
     pub hashes: Vec<u32>,
