@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 document, from the routes' own declarations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use http::Method;
 use mainstay_auth::{Access, Scope};
@@ -24,20 +24,24 @@ pub struct OpenApi(Value);
 
 impl OpenApi {
     /// The document of these routers.
+    ///
+    /// # Panics
+    /// If two declare different schemas under one name: a fault in the code that every start shows,
+    /// as two handlers for one path are.
     #[must_use]
     pub fn of<'a>(routers: impl IntoIterator<Item = &'a ApiRouter>, version: &str) -> Self {
         let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-        let mut schemas = Map::new();
+        let mut schemas = Schemas::default();
         let mut tags: Vec<Tag> = Vec::new();
-        schemas.insert("Problem".to_owned(), problem_schema());
-        schemas.insert("Fault".to_owned(), schema_of::<mainstay_core::Fault>());
+        schemas.add(PLATFORM, "Problem", &problem_schema());
+        schemas.add(PLATFORM, "Fault", &schema_of::<mainstay_core::Fault>());
         for router in routers {
             for operation in router.operations() {
                 let methods = paths.entry(&operation.path).or_default();
                 methods.insert(operation.method.as_str().to_lowercase(), operation.value.clone());
             }
             for (name, schema) in router.schemas() {
-                schemas.insert(name.clone(), schema.clone());
+                schemas.add(router.tag().name, name, schema);
             }
             if !router.operations().is_empty() && !tags.contains(&router.tag()) {
                 tags.push(router.tag());
@@ -56,7 +60,7 @@ impl OpenApi {
             "tags": tags,
             "paths": paths,
             "components": {
-                "schemas": schemas,
+                "schemas": schemas.by_name,
                 "headers": limit_headers(),
                 "securitySchemes": {
                     "bearer": {
@@ -87,6 +91,29 @@ impl OpenApi {
     #[must_use]
     pub fn operation(&self, method: &str, path: &str) -> Option<&Value> {
         self.0["paths"].get(path)?.get(method.to_lowercase())
+    }
+}
+
+/// Who declares what no app does.
+const PLATFORM: &str = "the platform";
+
+/// The schemas of a document. One stands there for everybody who names it, so two must not differ.
+#[derive(Default)]
+struct Schemas<'a> {
+    by_name: Map<String, Value>,
+    declared_by: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> Schemas<'a> {
+    /// Adds one that is declared under the heading `by`; the same one as often as anybody likes.
+    fn add(&mut self, by: &'a str, name: &'a str, schema: &Value) {
+        let first = *self.declared_by.entry(name).or_insert(by);
+        let known = self.by_name.entry(name).or_insert_with(|| schema.clone());
+        assert!(
+            known == schema,
+            "the schema {name} is declared twice, and not the same: under {first:?} and under {by:?}; \
+             one of the types needs another name"
+        );
     }
 }
 
@@ -380,7 +407,85 @@ fn problem_response(kinds: &[&'static ProblemKind]) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use utoipa_axum::routes;
+
     use super::*;
+
+    mod shop {
+        #[derive(utoipa::ToSchema)]
+        #[expect(dead_code, reason = "declared for its schema")]
+        pub(super) struct NewOrder {
+            article: String,
+        }
+
+        #[utoipa::path(post, path = "/orders", request_body = NewOrder, responses((status = 204)))]
+        pub(super) async fn order() {}
+
+        #[utoipa::path(put, path = "/orders/{id}", request_body = NewOrder, responses((status = 204)))]
+        pub(super) async fn replace_order() {}
+    }
+
+    mod abbey {
+        #[derive(utoipa::ToSchema)]
+        #[expect(dead_code, reason = "declared for its schema")]
+        pub(super) struct NewOrder {
+            founded_in: u16,
+        }
+
+        #[utoipa::path(post, path = "/abbeys", request_body = NewOrder, responses((status = 204)))]
+        pub(super) async fn found() {}
+    }
+
+    mod careless {
+        #[derive(utoipa::ToSchema)]
+        #[expect(dead_code, reason = "declared for its schema")]
+        pub(super) struct Problem {
+            answer: u8,
+        }
+
+        #[utoipa::path(post, path = "/riddles", request_body = Problem, responses((status = 204)))]
+        pub(super) async fn riddle() {}
+    }
+
+    fn router(name: &'static str) -> ApiRouter {
+        ApiRouter::new(Tag { name, about: "" })
+    }
+
+    #[test]
+    fn one_schema_may_be_declared_by_many() {
+        let shop = router("Shop").route(routes!(shop::order), Access::Public, &[]);
+        let back_office = router("Back office").route(routes!(shop::replace_order), Access::Staff, &[]);
+        let document = OpenApi::of([&shop, &back_office], "1.0.0");
+        let declared = &document.json()["components"]["schemas"]["NewOrder"];
+        assert!(declared["properties"]["article"].is_object(), "{declared}");
+    }
+
+    #[test]
+    #[should_panic(
+        expected = r#"the schema NewOrder is declared twice, and not the same: under "Shop" and under "Abbey""#
+    )]
+    fn two_schemas_under_one_name_are_refused() {
+        let shop = router("Shop").route(routes!(shop::order), Access::Public, &[]);
+        let abbey = router("Abbey").route(routes!(abbey::found), Access::Public, &[]);
+        let _ = OpenApi::of([&shop, &abbey], "1.0.0");
+    }
+
+    #[test]
+    #[should_panic(expected = r#"under "Shop" and under "Shop""#)]
+    fn not_even_one_app_may_declare_two() {
+        let shop = router("Shop").route(routes!(shop::order), Access::Public, &[]);
+        let shop = shop.route(routes!(abbey::found), Access::Public, &[]);
+        let _ = OpenApi::of([&shop], "1.0.0");
+    }
+
+    #[test]
+    #[should_panic(
+        expected = r#"the schema Problem is declared twice, and not the same: under "the platform" and"#
+    )]
+    fn the_shape_of_errors_stays_the_platforms() {
+        let riddles = router("Riddles").route(routes!(careless::riddle), Access::Public, &[]);
+        let _ = OpenApi::of([&riddles], "1.0.0");
+    }
 
     #[test]
     fn a_condition_is_text_with_a_pattern_and_can_be_malformed() {
