@@ -97,7 +97,8 @@ fn explain(form: &mut Form, error: OrganizationError) -> Result<StatusCode, Prob
         }
         E::InvitationDecided => form.fail("The invitation was answered or revoked already."),
         E::Refused(problem) if problem.kind().code == STALE.code => {
-            form.fail("It was changed by somebody else in the meantime. Look at it again.");
+            form.fail("Somebody else changed this in the meantime, and nothing was done. Look at it again.");
+            return Ok(StatusCode::CONFLICT);
         }
         E::Refused(problem) if problem.kind().status == 422 => form.fail(problem.detail()),
         other => return Err(other.into()),

@@ -7,7 +7,7 @@ use axum::routing::get;
 use http::StatusCode;
 use mainstay_auth::Access;
 use mainstay_core::{Patch, Problem, text};
-use mainstay_http::{ApiRouter, Id};
+use mainstay_http::{ApiRouter, ETag, Id};
 use mainstay_web::{Field, Flash, Form, Shape, Submitted, Tone, Visit, moment};
 
 use super::list::ORGANIZATIONS;
@@ -179,12 +179,9 @@ async fn delete(
     let visit = &sent.visit;
     let who = who(visit.caller())?;
     let looked = tenancy.look_at_website(&who, id).await?;
-    // Only who may delete it hears whether the name is right.
-    let is_confirmed = text::clean_line(sent.get("confirm")) == looked.of.name;
-    let done = if is_confirmed || !looked.rights.allow(Action::DeleteWebsite) {
-        tenancy.delete_website(&who, id, &seen(&sent)).await
-    } else {
-        Err(OrganizationError::NotConfirmed)
+    let done = match confirmed(&looked, &sent) {
+        Ok(()) => tenancy.delete_website(&who, id, &seen(&sent)).await,
+        Err(error) => Err(error),
     };
     let error = match done {
         Ok(()) => {
@@ -200,4 +197,16 @@ async fn delete(
     let mut form = delete_form(visit, &looked.of, sent.get("confirm"));
     let status = explain(&mut form, error)?;
     page(&tenancy, visit, &who, &looked, Sent { delete: Some(form), status, ..Sent::default() }).await
+}
+
+/// Whether its name was typed, as it stood on the page that was sent.
+fn confirmed(looked: &Looked<Website>, sent: &Submitted) -> Result<(), OrganizationError> {
+    // Only who may delete it hears whether the name is right.
+    if looked.rights.allow(Action::DeleteWebsite) {
+        seen(sent).check(ETag(looked.of.version))?;
+        if text::clean_line(sent.get("confirm")) != looked.of.name {
+            return Err(OrganizationError::NotConfirmed);
+        }
+    }
+    Ok(())
 }

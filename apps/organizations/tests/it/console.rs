@@ -88,8 +88,6 @@ async fn who_saves_what_somebody_else_saved_meanwhile_hears_of_it() {
     assert_eq!(ada.patch(&place, &[], json!({"name": "Harbour"})).await.status, 200);
     let reply = browser.submit(&settings, &[("version", "1"), ("name", "Port")]).await;
     is_page(&reply, 409, "It has the name “Harbour”.");
-    let delete = [("version", "1"), ("confirm", "Harbour")];
-    refused(&mut browser, &format!("{}/delete", console(&place)), &delete, 422).await;
 
     let bob = person(&app).await;
     join(&ada, &place, &bob, "user").await;
@@ -99,6 +97,35 @@ async fn who_saves_what_somebody_else_saved_meanwhile_hears_of_it() {
     assert_eq!(ada.patch(&path, &[], json!({"role": "admin"})).await.status, 200);
     let reply = browser.submit(&member, &[("seen", "user"), ("role", "user")]).await;
     is_page(&reply, 409, "Somebody else made them an admin in the meantime.");
+}
+
+#[tokio::test]
+async fn what_somebody_else_changed_meanwhile_is_not_deleted_unseen() {
+    let app = boot().await;
+    let (ada, mut browser, place, site) = harbor(&app).await;
+    let pages = [(&site, console(&site)), (&place, format!("{}/settings", console(&place)))];
+    for (path, page) in pages {
+        text(&mut browser, &page).await;
+        let seen = browser.hidden("version");
+        let name = ada.get(path).await.json["name"].as_str().unwrap().to_owned();
+        assert_eq!(ada.patch(path, &[], json!({"name": "Renamed"})).await.status, 200);
+
+        let delete = format!("{}/delete", console(path));
+        for typed in [&*name, "Renamed"] {
+            let late = browser.submit(&delete, &[("version", &*seen), ("confirm", typed)]).await;
+            is_page(&late, 409, "Somebody else changed this in the meantime, and nothing was done.");
+            is_page(&late, 409, "Type “Renamed” to confirm that it is meant.");
+            is_page(&late, 409, &format!("value=\"{typed}\""));
+        }
+        refused(&mut browser, &delete, &[("confirm", "Renamed")], 409).await;
+        assert_eq!(ada.get(path).await.json["name"], "Renamed", "it is still there");
+
+        text(&mut browser, &page).await;
+        let now = browser.hidden("version");
+        let done = browser.submit(&delete, &[("version", &*now), ("confirm", "Renamed")]).await;
+        assert_eq!(done.status, 303, "{}", done.text());
+        assert_eq!(ada.get(path).await.status, 404);
+    }
 }
 
 #[tokio::test]
