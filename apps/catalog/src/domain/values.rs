@@ -163,9 +163,9 @@ impl Delta {
 
 impl input::InputValue for Delta {
     fn schema() -> Value {
-        json!({
-            "type": "integer", "format": "int64", "minimum": -Stock::MOST, "maximum": Stock::MOST, "not": {"const": 0},
-        })
+        let range =
+            |least, most| json!({"type": "integer", "format": "int64", "minimum": least, "maximum": most});
+        json!({"oneOf": [range(1, Stock::MOST), range(-Stock::MOST, -1)]})
     }
 
     fn read(raw: Raw<'_>, at: &str, faults: &mut Faults) -> Option<Self> {
@@ -202,9 +202,13 @@ pub(crate) fn norm_of_tag(tag: &str) -> String {
     text::fold(tag)
 }
 
+/// [`LINE_PATTERN`](input::LINE_PATTERN) without `|`.
+const TAG_PATTERN: &str =
+    r"^[^|\x00-\x1F\x7F-\x9F]*[^|\s\x00-\x1F\x7F-\x9F\u200B\u2060\uFEFF][^|\x00-\x1F\x7F-\x9F]*$";
+
 impl Text for Tag {
     fn schema() -> Value {
-        json!({"type": "string", "minLength": 1, "maxLength": 50, "pattern": r"^[^|\x00-\x1F\x7F-\x9F]+$"})
+        json!({"type": "string", "minLength": 1, "maxLength": 50, "pattern": TAG_PATTERN})
     }
 
     fn parse(text: &str) -> Result<Self, Invalid> {
@@ -275,10 +279,22 @@ impl Attributes {
         self.0
     }
 
-    fn values() -> Value {
-        json!({"oneOf": [
-            {"type": "string", "maxLength": Self::LONGEST_TEXT}, {"type": "number"}, {"type": "boolean"},
-        ]})
+    /// What `read_map` accepts, with `others` beside the values.
+    fn schema_with(others: &[Value]) -> Value {
+        let number = json!({"anyOf": [
+            {"type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX},
+            {"type": "number", "minimum": -LARGEST_FRACTION, "maximum": LARGEST_FRACTION},
+        ]});
+        let mut values = vec![
+            json!({"type": "string", "maxLength": Self::LONGEST_TEXT, "pattern": r"^[^\x00-\x1F\x7F-\x9F]*$"}),
+            number,
+            json!({"type": "boolean"}),
+        ];
+        values.extend_from_slice(others);
+        json!({
+            "type": "object", "maxProperties": Self::MOST, "additionalProperties": {"oneOf": values},
+            "propertyNames": {"type": "string", "minLength": 1, "maxLength": Self::LONGEST_NAME, "pattern": NAME_PATTERN},
+        })
     }
 
     fn read_map(raw: Raw<'_>, at: &str, faults: &mut Faults, null: bool) -> Option<Map<String, Value>> {
@@ -313,7 +329,10 @@ impl Attributes {
             };
             match input::line(name, 1..=Self::LONGEST_NAME) {
                 Ok(line) if line == *name => {}
-                Ok(_) => fault("invalid_name", "must have no spaces at its ends".to_owned()),
+                Ok(_) => {
+                    let message = "name must be words with one space between, in composed letters (NFC)";
+                    fault("invalid_name", message.to_owned());
+                }
                 Err(invalid) => fault(invalid.code, format!("name {}", invalid.message)),
             }
             match value {
@@ -342,13 +361,19 @@ fn is_kept_whole(number: &Number) -> bool {
 }
 
 /// Beyond, a number that is written without a point reads back as another kind.
+const LARGEST_FRACTION: i64 = 1_000_000_000_000_000;
+
 fn number_is_huge(number: f64) -> bool {
-    number.abs() > 1e15
+    number.abs() > LARGEST_FRACTION as f64
 }
+
+/// A line that cleaning leaves as it is: words with one space between.
+const NAME_PATTERN: &str =
+    r"^[^\s\x00-\x1F\x7F-\x9F\u200B\u2060\uFEFF]+( [^\s\x00-\x1F\x7F-\x9F\u200B\u2060\uFEFF]+)*$";
 
 impl input::InputValue for Attributes {
     fn schema() -> Value {
-        json!({"type": "object", "maxProperties": Self::MOST, "additionalProperties": Self::values()})
+        Self::schema_with(&[])
     }
 
     fn read(raw: Raw<'_>, at: &str, faults: &mut Faults) -> Option<Self> {
@@ -388,11 +413,7 @@ impl AttributesPatch {
 
 impl input::InputValue for AttributesPatch {
     fn schema() -> Value {
-        let mut values = Attributes::values();
-        if let Some(kinds) = values["oneOf"].as_array_mut() {
-            kinds.push(json!({"type": "null"}));
-        }
-        json!({"type": "object", "maxProperties": Attributes::MOST, "additionalProperties": values})
+        Attributes::schema_with(&[json!({"type": "null"})])
     }
 
     fn read(raw: Raw<'_>, at: &str, faults: &mut Faults) -> Option<Self> {
@@ -474,6 +495,58 @@ mod tests {
         assert!(read::<Attributes>(json!({"a": "x".repeat(501)})).is_err());
         let many: Map<_, _> = (0..51).map(|n| (n.to_string(), json!(n))).collect();
         assert!(read::<Attributes>(Value::Object(many)).is_err());
+    }
+
+    /// Whether a number lies in one of the ranges that a schema offers.
+    fn offers(ranges: &Value, number: &Value) -> bool {
+        let number = number.as_f64().unwrap();
+        ranges.as_array().unwrap().iter().any(|range| {
+            (range["minimum"].as_f64().unwrap()..=range["maximum"].as_f64().unwrap()).contains(&number)
+        })
+    }
+
+    #[test]
+    fn the_document_offers_the_changes_of_stock_that_there_are() {
+        let schema = serde_json::to_value(input::schema(Delta::schema())).unwrap();
+        for (number, good) in [
+            (-1_000_000_001, false),
+            (-1_000_000_000, true),
+            (-1, true),
+            (0, false),
+            (1, true),
+            (1_000_000_000, true),
+            (1_000_000_001, false),
+        ] {
+            assert_eq!(read::<Delta>(json!(number)).is_ok(), good, "{number}");
+            assert_eq!(offers(&schema["oneOf"], &json!(number)), good, "{number}");
+        }
+    }
+
+    #[test]
+    fn the_document_offers_the_attributes_that_there_are() {
+        for schema in [Attributes::schema(), AttributesPatch::schema()] {
+            let schema = serde_json::to_value(input::schema(schema)).unwrap();
+            let [texts, numbers] = [0, 1].map(|kind| &schema["additionalProperties"]["oneOf"][kind]);
+            for (number, good) in [
+                (json!(i64::MIN), true),
+                (json!(i64::MAX), true),
+                (json!(2e19), false),
+                (json!(-2e19), false),
+                (json!(0.5), true),
+            ] {
+                assert_eq!(read::<Attributes>(json!({"a": number})).is_ok(), good, "{number}");
+                assert_eq!(offers(&numbers["anyOf"], &number), good, "{number}");
+            }
+            assert_eq!(texts["pattern"], r"^[^\x00-\x1F\x7F-\x9F]*$");
+            assert_eq!(schema["propertyNames"]["maxLength"], Attributes::LONGEST_NAME);
+            assert_eq!(schema["propertyNames"]["pattern"], NAME_PATTERN);
+        }
+        for bad in ["", " ", "a ", "a  b", "a\u{a0}b", "a\nb", "e\u{301}"] {
+            assert!(read::<Attributes>(json!({bad: 1})).is_err(), "{bad:?}");
+        }
+        assert!(read::<Attributes>(json!({"seat height": 1})).is_ok());
+        assert_eq!(read::<Tags>(json!([" \u{200b}"])).unwrap_err()[0].1, "too_short");
+        assert_eq!(<Tag as Text>::schema()["pattern"], TAG_PATTERN);
     }
 
     #[test]
