@@ -563,10 +563,15 @@ pub fn object_schema(doc: &str, properties: Vec<Property>) -> Value {
 /// Turns JSON Schema into the OpenAPI library's own type.
 ///
 /// # Panics
-/// If it is not a schema; every schema is a literal in the code and read in tests.
+/// If it is not a schema, or one with a keyword that the library does not have, which would be missing
+/// from the document in silence; every schema is a literal in the code and read in tests.
 #[must_use]
 pub fn schema(json: Value) -> RefOr<Schema> {
-    serde_json::from_value(json).expect("schemas written in the code are valid")
+    let written = json.clone();
+    let read: RefOr<Schema> = serde_json::from_value(json).expect("schemas written in the code are valid");
+    let kept = serde_json::to_value(&read).expect("schemas serialize");
+    assert!(kept == written, "of the schema {written} the document would only have {kept}");
+    read
 }
 
 #[doc(hidden)]
@@ -906,5 +911,11 @@ mod tests {
         assert_eq!(schema["properties"]["flag"]["type"], json!("boolean"));
         assert_eq!(schema["properties"]["name"]["maxLength"], json!(5));
         let _readable: RefOr<Schema> = super::schema(schema);
+    }
+
+    #[test]
+    #[should_panic(expected = r#"the document would only have {"type":"integer"}"#)]
+    fn a_schema_says_nothing_that_the_document_would_not_have() {
+        let _ = schema(json!({"type": "integer", "not": {"const": 0}}));
     }
 }
