@@ -209,3 +209,36 @@ async fn every_page_of_organizations_can_be_used_by_everybody() {
     contains(&browser, "nothing was deleted").await;
     inspect(&browser, "settings-wrong").await;
 }
+
+#[tokio::test]
+async fn what_is_shared_with_one_alone_can_be_used_by_everybody() {
+    let (_site, server) = started().await;
+    let browser = Browser::start().await;
+    let (place, site) = furnish(&server).await;
+    let admin = server.admin().await;
+    // The link of a new invitation to what the console has at this path.
+    let invitation = async |path: &str, email: &str| {
+        let path = format!("{}/invitations", path.replace("/console/", "/api/v1/"));
+        let made = admin.post(&path, json!({"email": email, "role": "user"})).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        let token = made.json["token"].as_str().unwrap().to_owned();
+        url(&server, &format!("/console/invitations/accept?token={token}"))
+    };
+
+    browser.open(&invitation(&site, "guest@example.com").await).await;
+    browser.follow("Make an account").await;
+    fill_in(&browser, "guest@example.com", "Grace Guest").await;
+    browser.open(&url(&server, "/console/organizations")).await;
+    contains(&browser, "Websites shared with you").await;
+    inspect(&browser, "organizations-shared").await;
+    browser.open(&url(&server, "/console/websites")).await;
+    inspect(&browser, "websites-shared").await;
+    browser.open(&url(&server, &site)).await;
+    inspect(&browser, "website-shared").await;
+
+    browser.open(&invitation(&place, "other@example.com").await).await;
+    inspect(&browser, "invitation-signed-in").await;
+    browser.click("form[action$='/accept'] .button").await;
+    contains(&browser, "The invitation is for another address").await;
+    inspect(&browser, "invitation-of-another").await;
+}
