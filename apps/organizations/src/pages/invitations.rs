@@ -67,6 +67,10 @@ impl Row {
         role_text(Some(self.role))
     }
 
+    fn is_expired(&self) -> bool {
+        self.status == InvitationStatus::Expired
+    }
+
     fn status_text(&self) -> &'static str {
         match self.status {
             InvitationStatus::Pending => "Pending",

@@ -1,5 +1,7 @@
 //! The console's pages of organizations and websites.
 
+use std::time::Duration;
+
 use http::Method;
 use mainstay_testkit::{Browser, Reply, TestApp, json};
 
@@ -192,6 +194,31 @@ async fn somebody_is_invited_again_and_uninvited() {
         let late = browser.submit_and_follow(&format!("{path}/resend"), &[]).await;
         is_page(&late, 200, "answered or revoked in the meantime");
     }
+}
+
+#[tokio::test]
+async fn an_invitation_that_expired_says_so_and_can_be_sent_again() {
+    let app = boot().await;
+    let (ada, mut browser, place, _site) = harbor(&app).await;
+    let invitations = format!("{}/invitations", console(&place));
+    text(&mut browser, &invitations).await;
+    let fields = [("email", "new@example.com"), ("role", "user")];
+    let path = browser.submit(&invitations, &fields).await.header("location").to_owned();
+    let old = format!("/console/invitations/accept?token={}", link(&text(&mut browser, &path).await));
+    assert!(text(&mut browser, &old).await.contains("Join Harbor Works"));
+
+    app.advance(Duration::from_secs(7 * 86_400));
+    let mut browser = sign_in(&app, &ada.email).await;
+    is_page(&browser.open(&old).await, 410, "This invitation does not work any more");
+    assert!(text(&mut browser, &invitations).await.contains("Expired"));
+    let page = text(&mut browser, &path).await;
+    assert!(page.contains("Expired") && page.contains("Sent again, it comes with a new one"), "{page}");
+    assert!(!page.contains("accept?token="), "a dead link is not shown");
+
+    let again = browser.submit_and_follow(&format!("{path}/resend"), &[]).await.text();
+    assert!(again.contains("Pending") && !again.contains("Sent again"), "{again}");
+    let new = format!("/console/invitations/accept?token={}", link(&again));
+    assert!(text(&mut browser, &new).await.contains("Join Harbor Works"));
 }
 
 fn link(page: &str) -> &str {
