@@ -58,25 +58,44 @@ class Credentials:
         if path.endswith("/auth/introspect"):
             pair = ":".join(SERVICE.credentials())
             return "Basic " + base64.b64encode(pair.encode()).decode()
-        token = token_for(path)
-        # A key is there for its owner alone, who may be somebody else by now.
-        return KEY_OWNERS.get((case.path_parameters or {}).get("id"), f"Bearer {token}")
+        token = f"Bearer {token_for(path)}"
+        if path.endswith("/auth/api-keys/{id}"):
+            # A key is there for its owner alone, who may be somebody else by now.
+            return KEY_OWNERS.get((case.path_parameters or {}).get("id"), token)
+        return token
 
     def set(self, case, data, context):
         case.headers = case.headers or {}
         case.headers["Authorization"] = data
 
 
+def valid_parts(case):
+    """The parts of a request that are as the document has them."""
+    if case.meta is None:
+        return set()
+    if case.meta.generation.mode.is_positive:
+        # What an example of the document gave is not among the components.
+        return set(ParameterLocation)
+    return {place for place, component in case.meta.components.items() if component.mode.is_positive}
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     case.headers = case.headers or {}
     case.headers["X-Forwarded-For"] = world.some_address()
-    if case.operation.label == "DELETE /api/v1/organizations/{id}" and case.meta is not None:
-        # What confirms is the name of what is there; in a scenario only now its id is known.
-        query = case.meta.components.get(ParameterLocation.QUERY)
+    # What there is to begin with; in a scenario only now its id is known.
+    valid = valid_parts(case)
+    if case.operation.label == "DELETE /api/v1/organizations/{id}" and ParameterLocation.QUERY in valid:
         name = world.PLACES.name(case.path_parameters["id"])
-        if query is not None and query.mode.is_positive and case.query and name is not None:
+        if case.query and name is not None:
             case.query["confirm"] = name
+    if case.operation.path.endswith("/products/{id}/stock") and valid == set(ParameterLocation):
+        # There can be no more of one than a billion.
+        room = world.PRODUCTS.room(case.path_parameters["id"])
+        if case.body["delta"] > room:
+            case.body["delta"] = room or -1
+            if "Idempotency-Key" in case.headers:
+                case.headers["Idempotency-Key"] = own_key(case.headers["Idempotency-Key"], case.body, False)
     if case.operation.path.endswith("/members/me"):
         # Who leaves is the one who was made a member for it. What a check has put there stays.
         leaver = world.LEAVERS.get((case.path_parameters or {}).get("id"))
@@ -216,7 +235,7 @@ class Cursors:
 CURSORS = Cursors()
 
 # Any state, the first one (what most books are in), either of two, one that never was.
-ETAGS = ["*", "*", '"1"', '"1", W/"2"', '"0"']
+ETAGS = ["*"] * 5 + ['"1"', '"1", W/"2"', '"0"']
 
 def keep_query_rules(operation, query):
     if "cursor" in query:
@@ -227,6 +246,9 @@ def keep_query_rules(operation, query):
             query.pop("page", None)
             if "sort" in query:
                 query["sort"] = cursor[0]
+                if cursor[0].endswith("relevance"):
+                    # It was given out by a list without words to match.
+                    query.pop("q", None)
             query["cursor"] = cursor[1]
     first, last = query.get("published_from"), query.get("published_to")
     if isinstance(first, str) and isinstance(last, str) and first > last:
@@ -237,12 +259,8 @@ def keep_query_rules(operation, query):
     low, high = query.get("min_price"), query.get("max_price")
     if isinstance(low, str) and isinstance(high, str) and Decimal(low) > Decimal(high):
         query["min_price"], query["max_price"] = high, low
-    if "parent" in query:
-        query["parent"] = pick(CATEGORIES, query["parent"])
-
-
-# Of the demo data: those that nothing in it depends on may be changed.
-CATEGORIES = ["furniture", "seating", "chairs", "tables", "lighting", "cups", "garden"]
+    for name in {"parent", "category"} & query.keys():
+        query[name] = pick([*world.CATEGORIES.some(), query[name]], query)
 
 
 def keep_body_rules(path, body):
@@ -262,22 +280,31 @@ def product_rules(body):
     if isinstance(body.get("sku"), str) and pick([True] * 3 + [False], body):
         body["sku"] = f"{body['sku'][:50]}-{next(SERIAL)}"
     if isinstance(body.get("category"), str):
-        body["category"] = pick([*CATEGORIES, None], body)
-    # How many decimals a price may have depends on its currency, which a schema can't say.
+        body["category"] = pick([*world.CATEGORIES.some(), None], body)
+    # How many decimals a price may have depends on its currency, which a schema can't say. A patch may
+    # name one of the two alone; then what the other is decides.
     if isinstance(body.get("price"), str):
-        body["price"] = body["price"].split(".")[0]
+        whole, _, decimals = body["price"].partition(".")
+        has_decimals = decimals and body.get("currency", WITHOUT_DECIMALS[0]) not in WITHOUT_DECIMALS
+        body["price"] = f"{whole}.{decimals[:2]}" if has_decimals else whole
     if "price" not in body:
         body.pop("currency", None)
-    # Names are cleaned of spaces at their ends.
+    # Names are words of composed letters.
     if isinstance(body.get("attributes"), dict):
-        body["attributes"] = {f"a{place}": value for place, value in enumerate(body["attributes"].values())}
+        body["attributes"] = {
+            unicodedata.normalize("NFC", name): value for name, value in body["attributes"].items()
+        }
+
+
+# Currencies that are not divided (ISO 4217).
+WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()
 
 
 def category_rules(body):
     if isinstance(body.get("slug"), str) and pick([True] * 3 + [False], body):
         body["slug"] = f"{body['slug'][:40]}-{next(SERIAL)}"
     if isinstance(body.get("parent"), str):
-        body["parent"] = pick([*CATEGORIES, None], body)
+        body["parent"] = pick([*world.CATEGORIES.some(), None], body)
 
 
 def sign_in_rules(body):
@@ -366,7 +393,12 @@ def api_key_rules(body):
 
 
 def in_area(match):
-    return pick(["library", "catalog", "blog", "feed", "identity", "operations", "organizations"], match[0])
+    return pick(world.AREAS, match[0])
+
+
+def limit_rules(body):
+    # The settings have no other.
+    body["policy"] = world.POLICY
 
 
 def website_rules(body):
@@ -399,6 +431,7 @@ BODY_RULES = {
     "/auth/password/reset": mailed(world.reset),
     "/auth/verify-email": mailed(world.verification),
     "/auth/api-keys": api_key_rules,
+    "/auth/api-keys/{id}/limit": limit_rules,
     "/events/dead-letters/replay": replay_rules,
     "/organizations/{id}/websites": website_rules,
     "/websites/{id}": website_rules,
@@ -419,13 +452,36 @@ def own_key(key, body, linked):
     return f'{key[:-1]}{mark}"' if key.startswith('"') else key + mark
 
 
+def adds_many_attributes(case):
+    body = case.body if isinstance(case.body, dict) else {}
+    attributes = body.get("attributes")
+    return case.operation.method.upper() == "PATCH" and isinstance(attributes, dict) and len(attributes) > 5
+
+
+def slug_for(case):
+    """One that leads to something."""
+    method, path = case.operation.method.upper(), case.operation.path
+    if "/blog/" in path:
+        return pick([post["slug"] for post in world.BLOG_POSTS.some()], dict(case.path_parameters))
+    if method == "GET":
+        return pick(world.CATEGORIES.some(), dict(case.path_parameters))
+    return world.CATEGORIES.made()
+
+
+@schemathesis.hook
+def before_add_examples(context, examples):
+    """The tool maps generated cases, and not those that it takes from the document."""
+    for case in examples:
+        map_case(context, case)
+
+
 @schemathesis.hook
 def map_case(context, case):
     """Turns valid values into values that can succeed. Invalid ones stay as they are."""
     if case.meta is None:
         return case
     path = case.operation.path
-    valid = {place for place, component in case.meta.components.items() if component.mode.is_positive}
+    valid = valid_parts(case)
     # A scenario's ids come from its earlier answers.
     linked = case.meta.phase.name == TestPhase.STATEFUL
     if ParameterLocation.QUERY in valid and case.query:
@@ -438,19 +494,23 @@ def map_case(context, case):
             case.path_parameters |= world.PLACES.parameters(case.operation.method.upper(), short)
     elif ParameterLocation.PATH in valid and not linked and "id" in case.path_parameters:
         given = case.path_parameters["id"]
-        if path.startswith(("/api/v1/books", "/api/v1/products", "/api/v1/posts", "/api/v1/blog/posts")):
+        if short == "/products/{id}" and adds_many_attributes(case):
+            # They come to those that are there, of which there can be 50.
+            case.path_parameters["id"] = world.PRODUCTS.made()
+        elif path.startswith(("/api/v1/books", "/api/v1/products", "/api/v1/posts")):
             if isinstance(given, int):
                 case.path_parameters["id"] = pick([given, *[1 + given % 250] * 9], given)
         elif pick([True] * 6 + [False], given, case.body):
             known = IDS.of(case.operation.method.upper(), path)
             case.path_parameters["id"] = pick([given] if not known else known, given)
     if ParameterLocation.PATH in valid and not linked and "slug" in case.path_parameters:
-        case.path_parameters["slug"] = pick([case.path_parameters["slug"], *CATEGORIES], case.body)
+        if pick([True] * 6 + [False], dict(case.path_parameters), case.body):
+            case.path_parameters["slug"] = slug_for(case)
     if case.headers and {"Authorization", "X-Api-Key"} <= set(case.headers):
         # The document has either of them, made-up credentials come as both (400).
         del case.headers[pick(["Authorization", "X-Api-Key"], dict(case.headers))]
     if ParameterLocation.HEADER in valid and case.headers and "If-Match" in case.headers:
-        case.headers["If-Match"] = pick(ETAGS, case.headers["If-Match"], case.path_parameters)
+        case.headers["If-Match"] = pick(ETAGS, case.headers["If-Match"], case.path_parameters, case.body)
     if ParameterLocation.HEADER in valid and case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = own_key(case.headers["Idempotency-Key"], case.body, linked)
     return case

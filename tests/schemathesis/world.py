@@ -18,11 +18,14 @@ import subprocess
 import time
 import uuid
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import requests
 
 SERVER = os.environ["MAINSTAY_URL"]
 API = f"{SERVER}/api/v1"
+# The limit that the settings have for API keys.
+POLICY = os.environ["MAINSTAY_POLICY"]
 # Accounts that exist from the start; the first is an administrator.
 EMAILS = os.environ["MAINSTAY_EMAILS"].split()
 PASSWORD = os.environ["MAINSTAY_PASSWORD"]
@@ -56,6 +59,15 @@ def expect(reply, *statuses):
     if reply.status_code not in statuses:
         raise RuntimeError(f"{reply.request.method} {reply.url}: {reply.status_code} {reply.text}")
     return reply.json() if reply.content else None
+
+
+# What scopes of API keys can be about: an app whose routes ask for none has no area.
+AREAS = sorted({
+    operation["x-required-scope"].partition(":")[0]
+    for methods in HTTP.get(f"{SERVER}/openapi.json", timeout=20).json()["paths"].values()
+    for operation in methods.values()
+    if "x-required-scope" in operation
+})
 
 
 # --- people -------------------------------------------------------------------
@@ -145,6 +157,15 @@ class Somebody:
 
     def drop(self):
         self.now = None
+
+    def key(self):
+        """The id of a new API key of theirs."""
+        reply = ask("POST", "/auth/api-keys", self.person().access_token, json={"name": "robot"})
+        if reply.status_code == 409:
+            # One has at most 50.
+            self.drop()
+            return self.key()
+        return expect(reply, 201)["id"]
 
 
 SOMEBODY = Somebody()
@@ -294,6 +315,79 @@ class Places:
 PLACES = Places()
 
 
+# --- the catalog and the blog ---------------------------------------------------
+
+
+class Categories:
+    """Categories to be in, and categories that a request may rename, move or end, made for it:
+    no case takes away what another one names."""
+
+    def __init__(self):
+        self.kept = []
+
+    @staticmethod
+    def made(parent=None):
+        """The slug of a new one."""
+        number = next(SERIAL)
+        body = {"slug": f"shelf-{number}", "name": f"Shelf {number}", "parent": parent}
+        return expect(ask("POST", "/categories", ADMINS.token(), json=body), 201)["slug"]
+
+    def some(self):
+        """The slugs of a few that are there: one at the top, one below it, one below that."""
+        if not self.kept or not all(self.is_there(slug) for slug in self.kept):
+            top = self.made()
+            middle = self.made(top)
+            self.kept = [top, middle, self.made(middle)]
+        return self.kept
+
+    @staticmethod
+    def is_there(slug):
+        return ask("GET", f"/categories/{quote(slug, safe='')}").status_code == 200
+
+
+CATEGORIES = Categories()
+
+
+class Products:
+    """Products that are there already, and new ones."""
+
+    # As many as there can be of one.
+    MOST = 1_000_000_000
+
+    @staticmethod
+    def made():
+        """The id of a new one, of which nothing but what must be is known."""
+        number = next(SERIAL)
+        body = {"sku": f"HARBOR-{number}", "name": f"Bollard {number}", "price": "120", "currency": "EUR"}
+        return expect(ask("POST", "/products", ADMINS.token(), json=body), 201)["id"]
+
+    def room(self, product):
+        """How many more of it there can be."""
+        reply = ask("GET", f"/products/{product}")
+        return self.MOST - reply.json()["stock"] if reply.status_code == 200 else self.MOST
+
+
+PRODUCTS = Products()
+
+
+class BlogPosts:
+    """Posts that are there, and those that a request may end, made for it."""
+
+    @staticmethod
+    def made():
+        """A new one, which everybody may read."""
+        body = {"title": f"Tides {next(SERIAL)}", "content": "They *come*.", "published": True, "tags": ["sea"]}
+        return expect(ask("POST", "/blog/posts", ADMINS.token(), json=body), 201)
+
+    def some(self):
+        """At least one, as a list shows them."""
+        query = {"page_size": 50, "content": "false"}
+        return expect(ask("GET", "/blog/posts", ADMINS.token(), params=query), 200)["items"] or [self.made()]
+
+
+BLOG_POSTS = BlogPosts()
+
+
 # --- dead letters -------------------------------------------------------------
 
 # Of each a few, so that replaying one consumer's leaves something.
@@ -355,18 +449,28 @@ class Ids:
             sign_in(SOMEBODY.person().email)
             return self.listed("/auth/sessions", SOMEBODY.person().access_token)
         if path.endswith("/auth/api-keys/{id}"):
-            token = SOMEBODY.person().access_token
-            return [expect(ask("POST", "/auth/api-keys", token, json={"name": "robot"}), 201)["id"]]
+            return [SOMEBODY.key()]
+        if path.endswith("/auth/api-keys/{id}/limit"):
+            return [self.limited_key()]
         if path.endswith("/auth/services/{id}"):
             return [expect(ask("POST", "/auth/services", ADMINS.token(), json={"name": "robot"}), 201)["id"]]
         if "/events/dead-letters/{id}" in path:
             return dead_letters()
+        if path.endswith("/blog/posts/{id}"):
+            return [post["id"] for post in ([BLOG_POSTS.made()] if method == "DELETE" else BLOG_POSTS.some())]
         if path.endswith("/mailbox/{id}"):
             return self.listed("/mailbox", ADMINS.token())
         return []
 
     def users(self):
         return self.listed("/users", ADMINS.token())
+
+    @staticmethod
+    def limited_key():
+        """A key that has a limit of its own."""
+        key = SOMEBODY.key()
+        expect(ask("PUT", f"/auth/api-keys/{key}/limit", ADMINS.token(), json={"policy": POLICY}), 200)
+        return key
 
     def some_victim(self):
         """An account that may be changed and removed."""
