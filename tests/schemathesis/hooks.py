@@ -302,7 +302,7 @@ WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF 
 
 def category_rules(body):
     if isinstance(body.get("slug"), str) and pick([True] * 3 + [False], body):
-        body["slug"] = f"{body['slug'][:40]}-{next(SERIAL)}"
+        body["slug"] = f"{body['slug'][:40].rstrip('-')}-{next(SERIAL)}"
     if isinstance(body.get("parent"), str):
         body["parent"] = pick([*world.CATEGORIES.some(), None], body)
 
