@@ -73,7 +73,9 @@ impl Conditions {
     fn source(&self, sorted: Sorted) -> Source {
         let by_product = matches!(sorted, Sorted::By(order) if column(order).is_some());
         let by_word = matches!(sorted, Sorted::By(ProductOrder::Name | ProductOrder::Relevance));
-        match (self.asks_products() || by_product, self.words.is_some() || by_word) {
+        let is_looked_up = self.words.is_some() && self.categories.is_none();
+        let needs_products = by_product || (self.asks_products() && !is_looked_up);
+        match (needs_products, self.words.is_some() || by_word) {
             (true, true) => Source::Both,
             (false, true) => Source::Words,
             (_, false) => Source::Products,
@@ -97,6 +99,42 @@ impl Conditions {
         if let Some(words) = &self.words {
             rows.and_where(WORDS.matches(dialect, words));
         }
+        if source == Source::Words && self.asks_products() {
+            rows.and_where(Expr::exists(self.lookup()));
+        } else {
+            self.keep_products(&mut rows);
+        }
+        for tag in &self.tags {
+            let with_tag = Query::select()
+                .column((product_tags::Entity, product_tags::Column::ProductId))
+                .from(product_tags::Entity)
+                .and_where(product_tags::Column::TagNorm.eq(tag.as_str()))
+                .take();
+            rows.and_where(id(source).in_subquery(with_tag));
+        }
+        rows
+    }
+
+    /// Whether the product of a row of words keeps what is asked of products: one look into an index. A planner that
+    /// does not know the word, as PostgreSQL's for a prepared statement, would take it for common and join with all
+    /// products; it leaves alone what has an OFFSET.
+    fn lookup(&self) -> SelectStatement {
+        let mut lookup = Query::select()
+            .expr(Expr::val(1))
+            .from(products::Entity)
+            .and_where(
+                product(products::Column::Id)
+                    .equals((product_words::Entity, product_words::Column::ProductId)),
+            )
+            .limit(1)
+            .offset(0)
+            .take();
+        self.keep_products(&mut lookup);
+        lookup
+    }
+
+    /// Keeps only those products for which the conditions hold that are asked of products.
+    fn keep_products(&self, rows: &mut SelectStatement) {
         if let Some(categories) = &self.categories {
             rows.and_where(product(products::Column::CategoryId).is_in(categories.iter().copied()));
         }
@@ -112,17 +150,8 @@ impl Conditions {
         match self.in_stock {
             Some(true) => rows.and_where(product(products::Column::Stock).gt(0)),
             Some(false) => rows.and_where(product(products::Column::Stock).eq(0)),
-            None => &mut rows,
+            None => rows,
         };
-        for tag in &self.tags {
-            let with_tag = Query::select()
-                .column((product_tags::Entity, product_tags::Column::ProductId))
-                .from(product_tags::Entity)
-                .and_where(product_tags::Column::TagNorm.eq(tag.as_str()))
-                .take();
-            rows.and_where(id(source).in_subquery(with_tag));
-        }
-        rows
     }
 
     /// The ids of the rows that keep all conditions. `None` if all do.

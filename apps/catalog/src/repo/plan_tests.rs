@@ -169,6 +169,29 @@ async fn words_are_found_by_their_index() {
 }
 
 #[tokio::test]
+async fn what_has_the_words_is_looked_up_by_the_product_and_never_joined_with_all() {
+    let catalog = catalog().await;
+    for filter in [
+        Filter { max_price: price("100"), ..Filter::default() },
+        Filter { in_stock: Some(true), min_price: price("10"), ..Filter::default() },
+    ] {
+        let filter = Filter { q: SearchText::parse("alberg").ok(), ..filter };
+        for order in [ProductOrder::Relevance, ProductOrder::Name] {
+            let plan = catalog.page(&filter, None, &paging(order)).await;
+            // Whatever PostgreSQL knows of the word and the price when it plans.
+            let (lookup, by_id) = match catalog.db.dialect() {
+                Dialect::Sqlite => {
+                    ("CORRELATED SCALAR SUBQUERY", "SEARCH products USING INTEGER PRIMARY KEY (rowid=?)")
+                }
+                Dialect::Postgres => ("(SubPlan ", "Index Cond: ((id = product_words.product_id)"),
+            };
+            assert!(plan.contains(lookup) && plan.contains(by_id), "{order:?}: {plan}");
+            assert!(!reads_everything(&plan), "{order:?}: {plan}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn tags_are_found_by_their_index() {
     let catalog = catalog().await;
     let tags = ["brass", "sage"].map(|tag| Tag::parse(tag).unwrap()).to_vec();
