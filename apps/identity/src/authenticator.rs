@@ -56,7 +56,8 @@ impl Authenticator for TokenAuthenticator {
 
     fn made_here(&self, credentials: Credentials<'_>) -> bool {
         match credentials {
-            // Its signature says it, and is checked before anything is looked up.
+            // Its signature says it, if its key is known here. Another key is looked for, at most once
+            // a second.
             Credentials::Bearer(_) => true,
             Credentials::ApiKey(key) => self.accounts.mint.made_api_key(key),
             Credentials::Basic { id: _, secret } => self.accounts.mint.made_service(secret),

@@ -4,7 +4,7 @@
 //! to everybody). Each node numbers its messages and hears its own: having heard
 //! number *n*, it has heard everything that anybody said before it sent *n*. From
 //! that follow the two rules that this module keeps, and with them the promise
-//! that nobody's read misses their own write (`docs/replicas.md` has the proof):
+//! that nobody's read misses their own write (`docs/read-replicas.md` has the proof):
 //!
 //! - a node reads from replicas only under a *lease*: while it has heard a message
 //!   that it sent at most [`LEASE`] ago, and has been so without a gap for long
