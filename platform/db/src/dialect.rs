@@ -235,6 +235,11 @@ macro_rules! pg_read_invalidations {
     };
 }
 
+/// When PostgreSQL last crashed, as far as an ordinary role can tell: what it counts it forgets then, and only then by
+/// itself. After a crash it gives the numbers of transactions out again that were not on the disk yet.
+pub(crate) const PG_CRASH: &str =
+    "SELECT coalesce(extract(epoch FROM stats_reset)::text, '') FROM pg_stat_bgwriter";
+
 /// To find out whether the role may ask.
 pub(crate) const PG_HISTORY: &str = concat!("SELECT ", pg_history!());
 

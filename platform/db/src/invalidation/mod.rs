@@ -12,6 +12,7 @@ use mainstay_core::Timestamp;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Query};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 
+use self::reader::Found;
 pub(crate) use self::reader::{LogLink, LogReader};
 
 use crate::{Db, dialect};
@@ -66,7 +67,7 @@ impl Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
     /// What tells this log from every other: positions of different logs can't be compared. On PostgreSQL a
-    /// standby that was promoted, or another server that a copy was brought to, has another log.
+    /// standby that was promoted, another server that a copy was brought to, and one that crashed have another log.
     pub log: u128,
     /// Where the next look begins.
     pub place: Place,
@@ -90,7 +91,7 @@ impl Db {
     /// # Errors
     /// If the query fails, or is answered by a standby.
     pub async fn invalidations(&self, from: &Place, most: u32) -> Result<Look, DbErr> {
-        let found = self.log().read(from, most.into()).await?;
+        let Found { rows: found, crash } = self.log().read(from, most.into()).await?;
         let first = found.first().ok_or_else(|| DbErr::RecordNotFound("the horizon".to_owned()))?;
         let name: Vec<u8> = first.try_get_by_index(0)?;
         let name = name.try_into().map_err(|_| DbErr::Type("the log's name has 16 bytes".to_owned()))?;
@@ -102,7 +103,7 @@ impl Db {
         let place =
             Place::parse(&place).ok_or_else(|| DbErr::Type(format!("no place in the log: {place}")))?;
         let rows = found.iter().filter_map(|row| read(row).transpose()).collect::<Result<_, _>>()?;
-        Ok(Look { log: u128::from_le_bytes(mixed(name, &history)), place, rows })
+        Ok(Look { log: u128::from_le_bytes(mixed(name, &history, &crash)), place, rows })
     }
 
     /// Gives the log a new name, after which nothing that any node has kept by its positions counts. For a
@@ -126,23 +127,20 @@ impl Db {
     /// If the database fails.
     pub async fn purge_invalidations(&self, before: Timestamp) -> Result<u64, DbErr> {
         const KEPT: i64 = 1000;
+        let log = || Alias::new("invalidations");
         let id = || Expr::col(Alias::new("id"));
         let position = || Expr::col(Alias::new(self.dialect().pick("id", "position")));
-        let mut newest = Query::select();
-        newest.expr(id().max()).from(Alias::new("invalidations"));
-        let Some(row) = self.primary().query_one(&newest).await? else { return Ok(0) };
-        let Some(newest) = row.try_get_by_index::<Option<i64>>(0)? else { return Ok(0) };
-        // By position: of whatever lies above a row that is there, nothing may be missing.
-        let mut first_kept = Query::select();
+        let newest = Query::select().expr(id().max()).from(log()).take();
         let is_new = Expr::col(Alias::new("at")).gte(before.millis());
-        first_kept
+        // By position: of whatever lies above a row that is there, nothing may be missing.
+        let first_kept = Query::select()
             .expr(position().min())
-            .from(Alias::new("invalidations"))
-            .and_where(is_new.or(id().gt(newest - KEPT)));
-        let Some(row) = self.primary().query_one(&first_kept).await? else { return Ok(0) };
-        let Some(first_kept) = row.try_get_by_index::<Option<i64>>(0)? else { return Ok(0) };
+            .from(log())
+            .and_where(is_new.or(id().gt(Expr::SubQuery(None, Box::new(newest.into())).sub(KEPT))))
+            .take();
+        // One statement, which does not see what is committed while it runs.
         let mut delete = Query::delete();
-        delete.from_table(Alias::new("invalidations")).and_where(position().lt(first_kept));
+        delete.from_table(log()).and_where(position().lt(Expr::SubQuery(None, Box::new(first_kept.into()))));
         let unit = self.write(&mainstay_core::Actor::system("cache.purge")).await?;
         let done = unit.execute(&delete).await?;
         unit.commit().await?;
@@ -150,14 +148,13 @@ impl Db {
     }
 }
 
-/// The name of a log in one history of one database.
-fn mixed(name: [u8; 16], history: &str) -> [u8; 16] {
-    if history.is_empty() {
+/// The name of a log in one history of one database, up to its next crash.
+fn mixed(name: [u8; 16], history: &str, crash: &str) -> [u8; 16] {
+    if history.is_empty() && crash.is_empty() {
         return name;
     }
-    let mut both = name.to_vec();
-    both.extend(history.as_bytes());
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &both);
+    let all = [&name[..], history.as_bytes(), b" ", crash.as_bytes()].concat();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &all);
     *digest.as_ref().first_chunk().expect("a digest of 32 bytes has 16")
 }
 

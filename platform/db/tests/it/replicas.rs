@@ -421,6 +421,26 @@ async fn the_log_of_invalidations_of_a_standby_is_not_read_and_once_it_is_promot
     standby.close().await;
 }
 
+/// Numbers of transactions that were not on the disk yet are given out again then: a row below the end of the last look
+/// would never be read.
+#[tokio::test]
+async fn the_log_of_invalidations_is_another_after_a_crash_but_not_when_a_connection_was_cut() {
+    let Some(cluster) = Cluster::up(0, "0").await else { return };
+    let db = cluster.node_with(|_| {});
+    let log = async || db.invalidations(&Place::START, 1).await.map(|look| look.log);
+    let before = log().await.unwrap();
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()";
+    Cluster::run(&cluster.primary, cut).await;
+    assert_eq!(log().await.unwrap(), before);
+
+    for what in ["stop", "start"] {
+        Cluster::program(&[what, &cluster.name, "primary"]);
+    }
+    until(async || log().await.is_ok()).await;
+    assert_ne!(log().await.unwrap(), before);
+    db.close().await;
+}
+
 #[tokio::test]
 async fn a_url_that_leads_elsewhere_is_no_replica() {
     let Some(cluster) = Cluster::up(1, "0").await else { return };
