@@ -26,6 +26,9 @@ use crate::time::Time;
 use crate::walk::{Digester, Sink as _, Walk};
 use crate::{CacheSettings, CacheStatus, Loaded, Namespace, RedisError, RedisOptions, Stale, Steady, Value};
 
+/// How long the next look waits for others to be told what they could not be told before.
+const PATIENCE_TO_TELL: Duration = Duration::from_millis(100);
+
 /// What a [`Cache`] is made from.
 #[derive(Clone, Debug)]
 pub struct CacheOptions {
@@ -298,14 +301,21 @@ impl Core {
         low(self.digester("tag", tag).finish())
     }
 
-    pub(crate) async fn catch_up(&self) -> bool {
-        self.log.look(&self.slots, &self.time, &self.metrics).await
+    pub(crate) async fn catch_up(self: &Arc<Self>) -> bool {
+        let has_seen = self.log.look(&self.slots, &self.time, &self.metrics).await;
+        if has_seen && self.log.is_pending() {
+            let core = Arc::clone(self);
+            let telling = self.loads.spawn(async move { core.log.deliver(&core.slots).await });
+            // It goes on by itself. The next look does not wait for a connection that can write.
+            let _late = tokio::time::timeout(self.time.patience(PATIENCE_TO_TELL), telling).await;
+        }
+        has_seen
     }
 
     /// For a load that would like to: it does not wait for a database that is slow.
     pub(crate) async fn catch_up_soon(self: &Arc<Self>) {
         let patience = self.time.patience(Duration::from_millis(50));
-        // A task of its own: a look that is cut off costs its connection, and others may wait for it too.
+        // A task of its own: others may wait for the same look.
         let core = Arc::clone(self);
         let look = self.loads.spawn(async move { core.catch_up().await });
         let _late = tokio::time::timeout(patience, look).await;

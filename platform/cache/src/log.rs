@@ -25,10 +25,6 @@ pub(crate) const LEAST_PAUSE: Duration = Duration::from_millis(25);
 /// How long a look may take. One that takes longer would not confirm much.
 const PATIENCE: Duration = Duration::from_millis(700);
 
-/// How long it may take to tell others what they could not be told before. With the pause after it, the next look
-/// comes before this node stops believing what it keeps.
-const PATIENCE_TO_TELL: Duration = Duration::from_millis(400);
-
 /// So many rows at a time. When a look finds more, this node forgets everything instead.
 const MOST_ROWS: u32 = 20_000;
 
@@ -52,6 +48,8 @@ pub(crate) struct Log {
     /// Changes whose row could not be written yet.
     pending: Mutex<BTreeSet<u32>>,
     is_pending: AtomicBool,
+    /// Held while they are written.
+    telling: tokio::sync::Mutex<()>,
     /// The steady time of the last look.
     confirmed: AtomicI64,
     /// As of the last look.
@@ -82,6 +80,7 @@ impl Log {
             own: Mutex::default(),
             pending: Mutex::default(),
             is_pending: AtomicBool::new(false),
+            telling: tokio::sync::Mutex::default(),
             confirmed: AtomicI64::new(i64::MIN / 2),
             horizon: AtomicI64::new(0),
             name: Mutex::new(0),
@@ -112,7 +111,7 @@ impl Log {
 
     /// Whether what was loaded elsewhere can be judged here.
     pub(crate) fn can_judge(&self, time: &Time) -> bool {
-        self.db.is_some() && !self.is_pending.load(Ordering::Acquire) && self.is_trusted(time, i64::MIN / 2)
+        self.db.is_some() && !self.is_pending() && self.is_trusted(time, i64::MIN / 2)
     }
 
     pub(crate) fn reaches(&self, horizon: i64) -> bool {
@@ -236,10 +235,6 @@ impl Log {
         }
         self.apply(reading, look, slots, metrics);
         self.confirmed.store(started, Ordering::Release);
-        // After the look, which must not wait for a connection that can write.
-        if tokio::time::timeout(time.patience(PATIENCE_TO_TELL), self.deliver(db, slots)).await.is_err() {
-            tracing::debug!("an invalidation still waits for the database");
-        }
         true
     }
 
@@ -254,9 +249,17 @@ impl Log {
         slots.invalidate_everything();
     }
 
-    /// What could not be written before.
-    async fn deliver(&self, db: &Db, slots: &Slots) {
-        if !self.is_pending.load(Ordering::Acquire) {
+    /// Whether others have yet to be told of something.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.is_pending.load(Ordering::Acquire)
+    }
+
+    /// Tells others what they could not be told before, unless that is under way. Not to be cut off: whoever waits for a
+    /// connection that can write would lose their place, and what was committed unheard would be told again.
+    pub(crate) async fn deliver(&self, slots: &Slots) {
+        let Some(db) = &self.db else { return };
+        let Ok(_alone) = self.telling.try_lock() else { return };
+        if !self.is_pending() {
             return;
         }
         let waiting = self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone();
