@@ -56,11 +56,11 @@ impl Authenticator for TokenAuthenticator {
 
     fn made_here(&self, credentials: Credentials<'_>) -> bool {
         match credentials {
-            // Its signature says it, if its key is known here. Another key is looked for, at most once
-            // a second.
-            Credentials::Bearer(_) => true,
+            // Its signature says it. Of one that names a key of which this node has not heard, it would take
+            // a look to tell.
+            Credentials::Bearer(token) => !self.accounts.keys.names_unknown_key(token),
             Credentials::ApiKey(key) => self.accounts.mint.made_api_key(key),
-            Credentials::Basic { id: _, secret } => self.accounts.mint.made_service(secret),
+            Credentials::Basic { id, secret } => self.accounts.mint.made_service(id, secret),
             Credentials::Cookie(cookie) => self.accounts.mint.made_cookie(cookie),
             _ => false,
         }

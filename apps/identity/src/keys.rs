@@ -119,6 +119,11 @@ impl Keys {
         self.use_rows(&rows, now)
     }
 
+    /// Whether a token names a key that may be another node's newest, of which this one has not heard.
+    pub(crate) fn names_unknown_key(&self, token: &str) -> bool {
+        self.0.tokens.names_unknown_key(token)
+    }
+
     /// What a token says, if it is good now.
     pub(crate) async fn read(&self, token: &str) -> Result<Arc<Claims>, ReadError> {
         let age = self.age();

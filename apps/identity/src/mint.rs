@@ -30,8 +30,10 @@ impl Mint {
         self.make(API_KEY_PREFIX, rng)
     }
 
-    pub(crate) fn service(&self, rng: &dyn Rng) -> Secret {
-        self.make(SERVICE_PREFIX, rng)
+    /// The secret of the service with this id. It goes with no other one: services are looked up by their ids, so
+    /// whoever has one secret could otherwise have any number of ids looked up.
+    pub(crate) fn service(&self, client_id: &str, rng: &dyn Rng) -> Secret {
+        self.make_for(client_id, SERVICE_PREFIX, rng)
     }
 
     pub(crate) fn cookie(&self, rng: &dyn Rng) -> Secret {
@@ -42,8 +44,8 @@ impl Mint {
         self.made(API_KEY_PREFIX, text)
     }
 
-    pub(crate) fn made_service(&self, text: &str) -> bool {
-        self.made(SERVICE_PREFIX, text)
+    pub(crate) fn made_service(&self, client_id: &str, text: &str) -> bool {
+        self.made_for(client_id, SERVICE_PREFIX, text)
     }
 
     pub(crate) fn made_cookie(&self, text: &str) -> bool {
@@ -51,30 +53,40 @@ impl Mint {
     }
 
     fn make(&self, prefix: &str, rng: &dyn Rng) -> Secret {
+        self.make_for("", prefix, rng)
+    }
+
+    fn make_for(&self, whom: &str, prefix: &str, rng: &dyn Rng) -> Secret {
         let mut bytes = [0; RANDOM + MARK];
         bytes[..RANDOM].copy_from_slice(&rng.bytes::<RANDOM>());
-        let mark = self.mark(prefix, &bytes[..RANDOM]);
+        let mark = self.mark(whom, prefix, &bytes[..RANDOM]);
         bytes[RANDOM..].copy_from_slice(&mark);
         Secret::new(prefix, &bytes)
     }
 
     fn made(&self, prefix: &str, text: &str) -> bool {
+        self.made_for("", prefix, text)
+    }
+
+    fn made_for(&self, whom: &str, prefix: &str, text: &str) -> bool {
         let Some(rest) = text.strip_prefix(prefix) else { return false };
         // Room for whatever is decoded before the length is known.
         let mut bytes = [0; RANDOM + MARK + 2];
         match URL_SAFE_NO_PAD.decode_slice(rest, &mut bytes) {
             Ok(length) if length == RANDOM + MARK => {
                 let (random, mark) = bytes[..length].split_at(RANDOM);
-                verify_slices_are_equal(&self.mark(prefix, random), mark).is_ok()
+                verify_slices_are_equal(&self.mark(whom, prefix, random), mark).is_ok()
             }
             _ => false,
         }
     }
 
-    fn mark(&self, prefix: &str, random: &[u8]) -> [u8; MARK] {
+    fn mark(&self, whom: &str, prefix: &str, random: &[u8]) -> [u8; MARK] {
         let mut signed = hmac::Context::with_key(&self.0);
         signed.update(prefix.as_bytes());
+        // Always as long, so that what comes behind it is not mistaken for a part of it.
         signed.update(random);
+        signed.update(whom.as_bytes());
         *signed.sign().as_ref().first_chunk().expect("HMAC-SHA-256 has 32 bytes")
     }
 }
@@ -88,15 +100,17 @@ mod tests {
     #[test]
     fn a_mint_knows_its_own_and_nothing_else() {
         let (ours, theirs) = (Mint::new(&RootKey::new("a")), Mint::new(&RootKey::new("b")));
-        let (key, service, cookie) = (ours.api_key(&OsRng), ours.service(&OsRng), ours.cookie(&OsRng));
+        let (key, service, cookie) =
+            (ours.api_key(&OsRng), ours.service("svc_1", &OsRng), ours.cookie(&OsRng));
         assert!(ours.made_api_key(key.expose()));
-        assert!(ours.made_service(service.expose()));
+        assert!(ours.made_service("svc_1", service.expose()));
+        assert!(!ours.made_service("svc_2", service.expose()) && !ours.made_service("", service.expose()));
         assert!(ours.made_cookie(cookie.expose()));
         assert!(!theirs.made_api_key(key.expose()));
 
         // Not one kind for another.
         let bare = key.expose().strip_prefix(API_KEY_PREFIX).unwrap();
-        assert!(!ours.made_cookie(bare) && !ours.made_service(&format!("{SERVICE_PREFIX}{bare}")));
+        assert!(!ours.made_cookie(bare) && !ours.made_service("", &format!("{SERVICE_PREFIX}{bare}")));
         // Nor with a single bit of it changed, whichever.
         let bytes = URL_SAFE_NO_PAD.decode(bare).unwrap();
         for bit in 0..bytes.len() * 8 {

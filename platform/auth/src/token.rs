@@ -294,19 +294,24 @@ impl Tokens {
         Ok(claims)
     }
 
-    fn check(&self, token: &str, keys: &Keys) -> Result<Claims, TokenError> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
-        if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some("at+jwt") {
-            return Err(TokenError::Invalid);
+    /// Whether [`Tokens::read`] would give [`TokenError::UnknownKey`].
+    #[must_use]
+    pub fn names_unknown_key(&self, token: &str) -> bool {
+        if token.len() > LONGEST {
+            return false;
         }
+        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        matches!(key_of(token, &keys), Err(TokenError::UnknownKey))
+    }
+
+    fn check(&self, token: &str, keys: &Keys) -> Result<Claims, TokenError> {
+        let (kid, key) = key_of(token, keys)?;
         let mut rules = Validation::new(Algorithm::EdDSA);
         rules.set_issuer(&[&self.0.settings.issuer]);
         rules.set_audience(&[&self.0.settings.audience]);
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // The library would ask the system's clock; ours is given.
         rules.validate_exp = false;
-        let kid = header.kid.ok_or(TokenError::Invalid)?;
-        let key = keys.reading.get(&kid).ok_or_else(|| unknown(&kid))?;
         let now = self.0.clock.now();
         if keys.signing.iter().any(|signing| signing.schedule.key.kid == kid && signing.is_retired(now)) {
             return Err(TokenError::Invalid);
@@ -314,6 +319,17 @@ impl Tokens {
         let data = jsonwebtoken::decode::<Claims>(token, key, &rules).map_err(|_| TokenError::Invalid)?;
         Ok(data.claims)
     }
+}
+
+/// The key that a token says it is signed with.
+fn key_of<'a>(token: &str, keys: &'a Keys) -> Result<(String, &'a DecodingKey), TokenError> {
+    let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
+    if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some("at+jwt") {
+        return Err(TokenError::Invalid);
+    }
+    let kid = header.kid.ok_or(TokenError::Invalid)?;
+    let key = keys.reading.get(&kid).ok_or_else(|| unknown(&kid))?;
+    Ok((kid, key))
 }
 
 /// A name that no key of ours can have is not worth looking for.

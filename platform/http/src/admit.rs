@@ -72,10 +72,9 @@ async fn look_up(
     credentials: Credentials<'_>,
 ) -> Result<Result<Principal, AuthError>, Problem> {
     let Some(authenticator) = &context.shared.authenticator else { return Ok(Err(AuthError::Refused)) };
-    if let Some(limits) = rule.limits.get()
-        && !authenticator.made_here(credentials)
-    {
-        limits.refuse_stray(context.address, &context.stamp)?;
+    if let Some(limits) = rule.limits.get() {
+        let is_spared = || authenticator.made_here(credentials);
+        limits.refuse_stray(context.address, &context.stamp, is_spared)?;
     }
     Ok(authenticator.authenticate(credentials).await)
 }

@@ -353,15 +353,25 @@ impl RouteLimits {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Refuses what [`RouteLimits::charge_stray`] is known to refuse, without asking anybody.
+    /// Refuses what [`RouteLimits::charge_stray`] is known to refuse, without asking anybody. Who `is_spared` is
+    /// not, which is asked only of those who would be refused: it takes longer to tell.
     ///
     /// # Errors
     /// 429 from an address at which nothing is left for callers who are not signed in.
-    pub(crate) fn refuse_stray(&self, address: Option<IpAddr>, stamp: &StampSlot) -> Result<(), Problem> {
+    pub(crate) fn refuse_stray(
+        &self,
+        address: Option<IpAddr>,
+        stamp: &StampSlot,
+        is_spared: impl FnOnce() -> bool,
+    ) -> Result<(), Problem> {
         let Some((rate, key)) = self.limits.stray(address) else { return Ok(()) };
-        match self.limits.0.limiter.known_refusal(&key, 1) {
-            Some(decision) => RateLimits::tell(rate, &decision, stamp),
-            None => Ok(()),
+        let limiter = &self.limits.0.limiter;
+        match limiter.known_refusal(&key, 1) {
+            Some(decision) if !is_spared() => {
+                limiter.refused(&decision);
+                RateLimits::tell(rate, &decision, stamp)
+            }
+            Some(_) | None => Ok(()),
         }
     }
 

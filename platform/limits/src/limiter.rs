@@ -227,7 +227,8 @@ impl Limiter {
     }
 
     /// The refusal of a call that is known here to be refused: without asking anybody, and without
-    /// counting it. `None`: it would be admitted, or only [`Limiter::check`] can tell.
+    /// counting it. `None`: it would be admitted, or only [`Limiter::check`] can tell. Whoever refuses by it
+    /// says so to [`Limiter::refused`].
     #[must_use]
     pub fn known_refusal(&self, key: &Key, cost: u32) -> Option<Decision> {
         let mut order = Order::new(Charge { key, cost });
@@ -245,9 +246,12 @@ impl Limiter {
         if tally.admitted {
             return None;
         }
-        let decision = Decision::new(key.policy(), order.shape.limit, &tally, answer);
-        self.0.decisions.count(&decision);
-        Some(decision)
+        Some(Decision::new(key.policy(), order.shape.limit, &tally, answer))
+    }
+
+    /// Counts a decision of [`Limiter::known_refusal`] among those that were made.
+    pub fn refused(&self, decision: &Decision) {
+        self.0.decisions.count(decision);
     }
 
     /// Takes from several counters for one call, from all or from none.

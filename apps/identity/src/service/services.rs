@@ -62,13 +62,13 @@ impl Services {
         name: CredentialName,
     ) -> Result<MadeService, AccountError> {
         let inner = &*self.0;
-        let secret = inner.mint.service(&*inner.rng);
         let service = Service {
             id: inner.ids.make(),
             name: name.into_string(),
             client_id: new_client_id(&*inner.rng),
             created_at: inner.clock.now(),
         };
+        let secret = inner.mint.service(&service.client_id, &*inner.rng);
         repo::insert_service(unit, &service, token_hash(secret.expose())).await?;
         unit.audit(
             AuditEntry::new("service.created", format!("service/{}", service.id))
