@@ -12,10 +12,15 @@ use mainstay_limits::{Charge, Key};
 
 use crate::{TestClock, assert_never_above, memory_store, policy};
 
+/// Places for a thousand keys.
+fn small_store(clock: &Arc<TestClock>) -> MemoryStore {
+    MemoryStore::new(Arc::clone(clock) as Arc<dyn Clock>, 1000)
+}
+
 #[test]
 fn a_flood_of_keys_takes_no_more_than_its_places() {
     let clock = TestClock::new();
-    let store = memory_store(&clock);
+    let store = small_store(&clock);
     let policy = policy("10/min");
     let mut refused = 0;
     for number in 0..200_000_u32 {
@@ -85,7 +90,7 @@ fn no_key_exceeds_its_limit_while_places_come_and_go() {
 #[test]
 fn long_logs_are_shortened_by_counting_longer_never_by_forgetting() {
     let clock = TestClock::new();
-    let store = memory_store(&clock);
+    let store = small_store(&clock);
     let policy = policy("150/min exact");
     let keys: Vec<Key> = (0..600_u32).map(|number| Key::new(&policy, number.to_be_bytes())).collect();
     let mut admissions: HashMap<usize, Vec<i64>> = HashMap::new();
