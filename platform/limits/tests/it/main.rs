@@ -9,6 +9,7 @@ mod limiter;
 mod memory;
 mod model;
 mod races;
+mod together;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
