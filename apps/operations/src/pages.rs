@@ -43,6 +43,7 @@ pub(crate) fn links(web: &Web) {
     web.link(NavLink {
         label: "Mailbox",
         path: MAILBOX,
+        also: &[],
         about: "The mails that were sent, or would have been, and what became of each.",
         access: Access::Staff,
     });

@@ -26,6 +26,8 @@ pub struct NavLink {
     pub label: &'static str,
     /// Where it leads.
     pub path: &'static str,
+    /// Where else pages of that part are.
+    pub also: &'static [&'static str],
     /// What is there, in a sentence: the home page says it.
     pub about: &'static str,
     /// Who sees it.
@@ -33,11 +35,14 @@ pub struct NavLink {
 }
 
 impl NavLink {
-    /// `aria-current` of the link on the page at `path`: that page itself, or one further in.
+    /// `aria-current` of the link on the page at `path`: that page itself, or another of its part.
     pub(crate) fn current(&self, path: &str) -> Option<&'static str> {
-        match path.strip_prefix(self.path)? {
-            "" => Some("page"),
-            rest if rest.starts_with('/') => Some("true"),
+        let is_within = |part: &&str| {
+            path.strip_prefix(*part).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        match path {
+            _ if path == self.path => Some("page"),
+            _ if std::iter::once(&self.path).chain(self.also).any(is_within) => Some("true"),
             _ => None,
         }
     }
@@ -89,5 +94,27 @@ impl Web {
 impl fmt::Debug for Web {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Web")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_current_on_its_page_and_on_those_of_its_part() {
+        let link =
+            NavLink { label: "Things", path: "/things", also: &["/parts"], about: "", access: Access::Public };
+        for (path, current) in [
+            ("/things", Some("page")),
+            ("/things/1", Some("true")),
+            ("/parts", Some("true")),
+            ("/parts/1/edit", Some("true")),
+            ("/thingsandmore", None),
+            ("/partsandmore/1", None),
+            ("/", None),
+        ] {
+            assert_eq!(link.current(path), current, "{path}");
+        }
     }
 }

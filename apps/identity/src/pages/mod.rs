@@ -41,6 +41,7 @@ pub(crate) fn links(web: &Web) {
     web.link(NavLink {
         label: "Account",
         path: "/console/account",
+        also: &[],
         about: "Your name and password, where you are signed in, and your API keys.",
         access: Access::Session,
     });

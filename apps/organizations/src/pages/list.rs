@@ -19,7 +19,7 @@ use crate::http::who;
 use crate::service::Tenancy;
 
 pub(super) const ORGANIZATIONS: &str = "/console/organizations";
-const WEBSITES: &str = "/console/websites";
+pub(super) const WEBSITES: &str = "/console/websites";
 
 pub(super) fn routes(router: ApiRouter<Pages>) -> ApiRouter<Pages> {
     router.console_page(ORGANIZATIONS, get(show).post(create), Access::Session).console_page(

@@ -46,6 +46,7 @@ pub(crate) fn links(web: &Web) {
     web.link(NavLink {
         label: "Organizations",
         path: list::ORGANIZATIONS,
+        also: &[list::WEBSITES],
         about: "Your organizations and websites, who belongs to them, and whom you invite.",
         access: Access::Session,
     });
