@@ -173,7 +173,7 @@ impl Leases {
             at_ms: tally.at_ms,
         };
         // Several calls may have found none at hand and asked for more at the same time.
-        self.0.put(order.digest, lease, asked, |lease, old| {
+        self.0.put(order.digest, lease, answered, |lease, old| {
             lease.permits = lease.permits.saturating_add(old.permits);
             lease.until = lease.until.min(old.until);
         });

@@ -1,4 +1,4 @@
-//! The counters of one key, and the arithmetic on them. `store/charge.lua` does the same for
+//! The counters of one key, and the arithmetic on them. `store/redis/charge.lua` does the same for
 //! Redis; a property test holds the two against each other.
 //!
 //! All times are milliseconds by the clock of the store that keeps the state.

@@ -78,6 +78,12 @@ impl RedisServer {
         panic!("Redis does not answer");
     }
 
+    /// Where it listens, on this machine's loopback.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// How it is reached; the names of keys begin with `test:`.
     ///
     /// A busy machine is no fault of Redis: an answer is waited for 20 s. Tests of faults wait less.

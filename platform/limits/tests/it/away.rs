@@ -217,7 +217,7 @@ async fn a_limiter_that_is_dropped_leaves_no_task_behind() {
     let metrics = Metrics::new();
     let limiter = connect(server.options(), Fail::Local, 1, clock, &metrics).await;
     let tasks = tokio::runtime::Handle::current().metrics();
-    assert_eq!(tasks.num_alive_tasks(), 1);
+    assert_eq!(tasks.num_alive_tasks(), 2);
     drop(limiter);
     tokio::task::yield_now().await;
     assert_eq!(tasks.num_alive_tasks(), 0);

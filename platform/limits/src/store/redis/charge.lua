@@ -6,6 +6,8 @@
 -- ahead (1 or 0), for a bucket its burst and drain; cost; extra.
 -- Answers for each key: admitted, left, ms until more, ms until admitted (-1: never), time, extra taken.
 --
+-- What is under a key and is nothing that this script wrote counts as nothing.
+--
 -- If the clock went back, a key's time (`at`) stands still until the clock has caught up, and what
 -- there is to wait is counted from the clock's time.
 --
@@ -25,12 +27,12 @@ else
   grace = 600000
 end
 
-local HEAD, SLOT = 4, 10
+local HEAD, SLOT, BUCKET = 4, 10, 14
 local call, pack, unpack = redis.call, struct.pack, struct.unpack
 local floor, ceil, max = math.floor, math.ceil, math.max
 
 -- What is left, and the milliseconds until there is more.
-local function look(key)
+local function left_of(key)
   if key.kind == 'l' then
     local oldest = key.newest
     if key.slots ~= '' then oldest = unpack('>I6', key.slots) end
@@ -40,16 +42,6 @@ local function look(key)
   local left = floor(room / key.window)
   if key.debt == 0 then return left, 0 end
   return left, ceil(((left + 1) * key.window - room) / key.two) + key.at - now
-end
-
-local function write(name, key)
-  if key.kind == 'l' then
-    local value = pack('>I4', key.total) .. key.slots .. pack('>I6I4', key.newest, key.count)
-    call('SET', name, value, 'PX', key.newest + key.window - now + grace)
-  else
-    local value = pack('>I6I8', key.at, key.debt)
-    call('SET', name, value, 'PX', key.at - now + ceil(key.debt / key.two) + grace)
-  end
 end
 
 local keys, answers, word, first = {}, {}, 2, 1
@@ -71,15 +63,21 @@ while KEYS[first] do
       -- All fields at once: a table that grows is made anew several times.
       key = {
         kind = kind, limit = limit, window = window, one = one, two = two, cost = cost, extra = extra,
-        at = now, wait = 0, charged = false,
+        at = now, wait = 0,
+        -- How long it is kept, if it was charged; and whether permits were taken ahead.
+        ttl = false, leased = false,
         -- A log: all slots but the newest, packed, and the newest's time (or false) and count.
         total = 0, slots = '', newest = false, count = 0,
         -- A bucket.
         debt = 0,
       }
       keys[name] = key
-      local raw = call('GET', name)
-      if raw and kind == 'l' then
+      local raw = redis.pcall('GET', name)
+      if type(raw) == 'table' then
+        if not raw.err:find('WRONGTYPE') then return raw end
+        raw = false
+      end
+      if raw and kind == 'l' and #raw > HEAD and (#raw - HEAD) % SLOT == 0 then
         local size, start, total = #raw, HEAD + 1, unpack('>I4', raw)
         local newest, count = unpack('>I6I4', raw, size - SLOT + 1)
         local at = newest
@@ -90,11 +88,11 @@ while KEYS[first] do
           if dated + window > at then break end
           total, start = total - gone, start + SLOT
         end
-        key.at, key.total = at, total
+        key.at = at
         if start < size then
-          key.slots, key.newest, key.count = raw:sub(start, -SLOT - 1), newest, count
+          key.total, key.slots, key.newest, key.count = total, raw:sub(start, -SLOT - 1), newest, count
         end
-      elseif raw then
+      elseif raw and kind == 'g' and #raw == BUCKET then
         local since, debt = unpack('>I6I8', raw)
         key.at = max(now, since)
         key.debt = max(0, debt - (key.at - since) * two)
@@ -128,7 +126,7 @@ while KEYS[first] do
     local key, taken = keys[KEYS[index]], 0
     if admitted and key.cost > 0 then
       -- The last ones are left to whoever asks for them.
-      if key.extra > 0 then taken = math.min(key.extra, floor((look(key) - key.cost) / 4)) end
+      if key.extra > 0 and not key.leased then taken = math.min(key.extra, floor((left_of(key) - key.cost) / 4)) end
       local amount = key.cost + taken
       if key.kind == 'l' then
         local window, parts, ahead = key.window, key.one, key.two == 1
@@ -146,18 +144,29 @@ while KEYS[first] do
           end
         end
         key.newest, key.count, key.total = dated, amount, key.total + key.cost + taken
+        key.ttl = dated + window - now
+        if ahead then key.at = max(now, dated - floor(window / parts) - 1) end
       else
         key.debt = key.debt + amount * key.window
+        key.ttl = key.at - now + ceil(key.debt / key.two)
       end
-      key.charged = true
+      key.leased = key.leased or taken > 0
     end
-    local left, more = look(key)
+    local left, more = left_of(key)
     answers[index] = { key.wait == 0 and 1 or 0, left, more, key.wait, key.at, taken }
   end
   first = last + 1
 end
 
 for name, key in pairs(keys) do
-  if key.charged then write(name, key) end
+  if key.ttl then
+    local value
+    if key.kind == 'l' then
+      value = pack('>I4', key.total) .. key.slots .. pack('>I6I4', key.newest, key.count)
+    else
+      value = pack('>I6I8', key.at, key.debt)
+    end
+    call('SET', name, value, 'PX', key.ttl + grace)
+  end
 end
 return answers

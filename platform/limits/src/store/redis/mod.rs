@@ -1,16 +1,17 @@
 //! Counters in Redis, shared by all nodes.
 
-mod calls;
+mod asker;
 mod script;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use mainstay_core::Clock;
-use mainstay_redis::{AskError, Link, RedisError, RedisOptions, Refusals};
+use mainstay_redis::{Link, RedisError, RedisOptions, Refusals};
 use mainstay_telemetry::Metrics;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use self::calls::Calls;
+use self::asker::{Call, ask_for_all};
 use self::script::ChargeScript;
 use super::{Order, Store, StoreError, Tally};
 use crate::metrics::store_metrics;
@@ -18,13 +19,14 @@ use crate::metrics::store_metrics;
 /// Counters in Redis 5 or newer, or what speaks its language.
 ///
 /// A call is one round trip, decided by the server's clock; calls at the same time share one, each decided
-/// for itself. A key takes at most 2 KiB and expires with its window. After three failures in a row Redis is not asked any more, so
-/// that one that hangs costs nothing; a task of the store tries to reach it, and it is asked again
-/// at most about a second after it came back. The task ends with the store.
+/// for itself. A key takes at most 2 KiB and expires with its window. After three failures in a row Redis is
+/// not asked any more, so that one that hangs costs nothing; a task of the store tries to reach it, and it is
+/// asked again at most about a second after it came back. The store's tasks end with it.
 pub struct RedisStore {
-    link: Arc<Link<Calls>>,
-    /// Ends with the store.
-    watcher: Mutex<JoinSet<()>>,
+    link: Arc<Link<ChargeScript>>,
+    /// To the task that asks, once it runs.
+    calls: OnceLock<mpsc::UnboundedSender<Call>>,
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl RedisStore {
@@ -67,24 +69,25 @@ impl RedisStore {
         clock: Option<Arc<dyn Clock>>,
         metrics: &Metrics,
     ) -> Result<Self, RedisError> {
-        let calls = Calls::new(ChargeScript::new(options.prefix(), clock));
+        let script = ChargeScript::new(options.prefix(), clock);
         // One that takes no writes (a replica, no memory left) is no use.
         let refusals = Refusals::Count;
-        let link = Link::new("the limits' store", options, calls, refusals, store_metrics(metrics))?;
-        Ok(Self { link: Arc::new(link), watcher: Mutex::default() })
+        let link = Link::new("the limits' store", options, script, refusals, store_metrics(metrics))?;
+        Ok(Self { link: Arc::new(link), calls: OnceLock::new(), tasks: Mutex::default() })
     }
 
     /// Tries to reach Redis, once, and begins to watch it. Once more, it does nothing.
     pub async fn start(&self) {
-        let is_started = !self.watcher.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-        if is_started {
+        if self.calls.get().is_some() {
             return;
         }
         self.link.join().await;
-        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
-        if watcher.is_empty() {
-            let link = Arc::clone(&self.link);
-            watcher.spawn(async move { link.watch().await });
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let (sender, receiver) = mpsc::unbounded_channel();
+        if self.calls.set(sender).is_ok() {
+            let (link, watched) = (Arc::clone(&self.link), Arc::clone(&self.link));
+            tasks.spawn(ask_for_all(link, receiver));
+            tasks.spawn(async move { watched.watch().await });
         }
     }
 
@@ -97,12 +100,12 @@ impl RedisStore {
 
 impl Store for RedisStore {
     async fn charge(&self, orders: &[Order]) -> Result<Vec<Tally>, StoreError> {
-        let calls = self.link.probe();
-        let answer = self.link.ask(async |connection| calls.charge(connection, orders).await).await;
-        answer.map_err(|error| match error {
-            AskError::Away => StoreError::Away,
-            AskError::Failed => StoreError::Failed,
-        })
+        let Some(calls) = self.calls.get().filter(|_| self.link.is_up()) else {
+            return Err(StoreError::Away);
+        };
+        let (answer, answered) = oneshot::channel();
+        calls.send(Call { orders: orders.to_vec(), answer }).map_err(|_| StoreError::Away)?;
+        answered.await.unwrap_or(Err(StoreError::Failed))
     }
 }
 

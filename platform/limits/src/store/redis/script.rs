@@ -6,7 +6,10 @@ use std::sync::Arc;
 use ::redis::aio::ConnectionManager;
 use ::redis::{ErrorKind, RedisResult, Script};
 use mainstay_core::Clock;
+use mainstay_redis::Probe;
 
+use crate::key::{Charge, Key};
+use crate::policy::Policy;
 use crate::state::Kind;
 use crate::store::{Order, Tally};
 
@@ -67,5 +70,14 @@ impl ChargeScript {
             granted,
         };
         Ok(answers.into_iter().map(tally).collect())
+    }
+}
+
+impl Probe for ChargeScript {
+    /// Charges something that is always written: one that takes no writes is no use.
+    async fn probe(&self, connection: &mut ConnectionManager) -> RedisResult<()> {
+        let policy = Policy::parse("probe", "1000000/s").expect("a policy");
+        let order = Order::new(Charge::one(&Key::new(&policy, "")));
+        self.charge(connection, &[&[order]]).await.map(drop)
     }
 }
