@@ -20,8 +20,8 @@ const BUSY: usize = 2;
 /// But no longer than this: of a Redis that is far away, answers take longer than it takes to ask it more.
 const LONGEST_GATHERING: Duration = Duration::from_millis(2);
 
-/// So many keys are in one question, unless they are of one call. Redis does nothing else meanwhile: 1 ms for keys
-/// as they usually are, some 10 for logs that are as long as can be.
+/// So many keys are in one question, unless they are of one call. Redis does nothing else meanwhile: for 1 ms, and 2
+/// if all of them are full logs of the longest kind.
 const MOST_KEYS: usize = 128;
 
 /// A call that waits for its answer.
