@@ -103,8 +103,13 @@ mod tests {
 
     #[test]
     fn a_link_is_current_on_its_page_and_on_those_of_its_part() {
-        let link =
-            NavLink { label: "Things", path: "/things", also: &["/parts"], about: "", access: Access::Public };
+        let link = NavLink {
+            label: "Things",
+            path: "/things",
+            also: &["/parts"],
+            about: "",
+            access: Access::Public,
+        };
         for (path, current) in [
             ("/things", Some("page")),
             ("/things/1", Some("true")),
