@@ -153,7 +153,8 @@ impl Limiter {
         Ok(Self::assemble(clock, metrics, Some(shared)))
     }
 
-    /// Tries to reach Redis, once, and goes on watching it. Does nothing for a limiter in memory.
+    /// Tries to reach Redis, once, and goes on watching it, in the Tokio runtime of this call. Does nothing for a
+    /// limiter in memory.
     pub async fn start(&self) {
         if let Some(shared) = &self.0.shared {
             shared.store.start().await;
@@ -256,12 +257,19 @@ impl Limiter {
 
     /// Takes from several counters for one call, from all or from none.
     ///
-    /// Charges of the same counter are added up and answered once, where the first of them stands.
+    /// Charges of the same counter are added up and answered once, where the first of them stands; under the
+    /// lower limit, if they name the counter by policies that differ.
     pub async fn check_all(&self, charges: &[Charge<'_>]) -> Verdict {
         let mut merged: Vec<Charge<'_>> = Vec::with_capacity(charges.len());
         for charge in charges {
-            match merged.iter_mut().find(|known| known.key == charge.key) {
-                Some(known) => known.cost = known.cost.saturating_add(charge.cost),
+            match merged.iter_mut().find(|known| known.key.digest() == charge.key.digest()) {
+                Some(known) => {
+                    known.cost = known.cost.saturating_add(charge.cost);
+                    let strictness = |key: &Key| (key.policy().limit(), !key.policy().is_strict());
+                    if strictness(charge.key) < strictness(known.key) {
+                        known.key = charge.key;
+                    }
+                }
                 None => merged.push(*charge),
             }
         }

@@ -111,9 +111,9 @@ async fn clients_of_a_hanging_redis_are_all_served() {
     let admitted: u32 = clients.join_all().await.into_iter().sum();
     // Redis may have had time to answer nobody.
     assert_eq!(admitted, 500);
-    // Each client was caught by it once, the first ones again before the third failure.
+    // 64 clients at once are a few questions, and three that failed are enough.
     let failures = number(&metrics, "limits_store_failures_total");
-    assert!(failures <= 64 + 10, "{failures}");
+    assert!((3..=10).contains(&failures), "{failures}");
 }
 
 #[tokio::test]

@@ -111,6 +111,19 @@ async fn several_policies_admit_together_and_the_tightest_answers() {
 }
 
 #[tokio::test]
+async fn a_counter_under_two_limits_is_charged_for_both_under_the_lower() {
+    let server = RedisServer::start();
+    let clock: Arc<dyn Clock> = TestClock::new();
+    for limiter in [shared(&server).await, Limiter::memory(clock, &Metrics::new())] {
+        let keys = ["40/h", "3/h", "9/h"].map(|text| Key::new(&policy(text), "a"));
+        let verdict = limiter.check_all(&keys.each_ref().map(Charge::one)).await;
+        let [decision] = &verdict.decisions[..] else { panic!("{verdict:?}") };
+        assert_eq!((decision.admitted, decision.limit, decision.remaining), (true, 3, 0));
+        assert!(!limiter.check_all(&keys.each_ref().map(Charge::one)).await.is_admitted());
+    }
+}
+
+#[tokio::test]
 async fn a_flood_costs_no_round_trips() {
     let (server, metrics) = (RedisServer::start(), Metrics::new());
     let limiter = connect(server.options(), Fail::Closed, 1, Arc::new(SystemClock), &metrics).await;

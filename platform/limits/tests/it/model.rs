@@ -36,8 +36,19 @@ fn policies() -> impl Strategy<Value = Policy> {
     (limit, window, words).prop_map(|(limit, window, words)| policy(&format!("{limit}/{window}{words}")))
 }
 
+/// Those too whose admissions are dated ahead.
+fn all_policies() -> impl Strategy<Value = Policy> {
+    let leased = (100_u32..140, prop_oneof![Just("s"), Just("7s"), Just("min")])
+        .prop_map(|(limit, window)| policy(&format!("{limit}/{window} lease=1")));
+    prop_oneof![4 => policies(), 1 => leased]
+}
+
 fn cases() -> impl Strategy<Value = (Policy, Vec<Call>)> {
-    policies().prop_flat_map(|policy| {
+    cases_of(policies())
+}
+
+fn cases_of(policies: impl Strategy<Value = Policy>) -> impl Strategy<Value = (Policy, Vec<Call>)> {
+    policies.prop_flat_map(|policy| {
         let window_ms = i64::try_from(policy.window().as_millis()).unwrap();
         (Just(policy), calls(window_ms))
     })
@@ -152,5 +163,5 @@ fn memory_and_redis_answer_alike() {
             Ok(())
         })
     };
-    runner(100).run(&(cases(), cases()), check).unwrap();
+    runner(100).run(&(cases_of(all_policies()), cases_of(all_policies())), check).unwrap();
 }

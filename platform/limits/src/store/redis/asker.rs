@@ -17,7 +17,7 @@ use crate::store::{Order, StoreError, Tally};
 /// While so many questions are under way, calls gather for the next one.
 const BUSY: usize = 2;
 
-/// But no longer than this: of a Redis that is far away, answers take longer than it takes to ask it more.
+/// But hardly longer than this: of a Redis that is far away, answers take longer than it takes to ask it more.
 const LONGEST_GATHERING: Duration = Duration::from_millis(2);
 
 /// So many keys are in one question, unless they are of one call. Redis does nothing else meanwhile: for 1 ms, and 2
@@ -42,30 +42,23 @@ pub(super) async fn ask_for_all(link: Arc<Link<ChargeScript>>, mut calls: mpsc::
         if is_over {
             return;
         }
-        if questions.len() >= BUSY {
+        if questions.len() >= BUSY && waiting.len() < MOST_KEYS {
             let _still_busy = tokio::time::timeout(LONGEST_GATHERING, questions.next()).await;
         }
         while let Ok(call) = calls.try_recv() {
             waiting.push(call);
         }
         // Whoever gave up is not charged.
-        waiting.retain(|call| !call.answer.is_closed());
-        while !waiting.is_empty() {
-            questions.push(ask(&link, first_of(&mut waiting)));
+        let mut waiting = waiting.drain(..).filter(|call| !call.answer.is_closed()).peekable();
+        while let Some(first) = waiting.next() {
+            let (mut keys, mut together) = (first.orders.len(), vec![first]);
+            while let Some(call) = waiting.next_if(|call| keys + call.orders.len() <= MOST_KEYS) {
+                keys += call.orders.len();
+                together.push(call);
+            }
+            questions.push(ask(&link, together));
         }
     }
-}
-
-/// As many as one question takes.
-fn first_of(waiting: &mut Vec<Call>) -> Vec<Call> {
-    let mut keys = 0;
-    let fits = |call: &Call| {
-        keys += call.orders.len();
-        keys <= MOST_KEYS
-    };
-    let count = waiting.iter().map(fits).take_while(|fits| *fits).count().max(1);
-    let rest = waiting.split_off(count);
-    std::mem::replace(waiting, rest)
 }
 
 async fn ask(link: &Link<ChargeScript>, calls: Vec<Call>) {

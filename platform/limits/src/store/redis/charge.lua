@@ -6,7 +6,7 @@
 -- ahead (1 or 0), for a bucket its burst and drain; cost; extra.
 -- Answers for each key: admitted, left, ms until more, ms until admitted (-1: never), time, extra taken.
 --
--- What is under a key and is nothing that this script wrote counts as nothing.
+-- What is under a key and does not have the form of what this script writes counts as nothing.
 --
 -- If the clock went back, a key's time (`at`) stands still until the clock has caught up, and what
 -- there is to wait is counted from the clock's time.
@@ -28,6 +28,7 @@ else
 end
 
 local HEAD, SLOT, BUCKET = 4, 10, 14
+local MOST_DEBT = 2 ^ 52
 local call, pack, unpack = redis.call, struct.pack, struct.unpack
 local floor, ceil, max = math.floor, math.ceil, math.max
 
@@ -89,13 +90,13 @@ while KEYS[first] do
           total, start = total - gone, start + SLOT
         end
         key.at = at
-        if start < size then
+        if start < size and total > 0 then
           key.total, key.slots, key.newest, key.count = total, raw:sub(start, -SLOT - 1), newest, count
         end
       elseif raw and kind == 'g' and #raw == BUCKET then
         local since, debt = unpack('>I6I8', raw)
         key.at = max(now, since)
-        key.debt = max(0, debt - (key.at - since) * two)
+        key.debt = max(0, math.min(debt, MOST_DEBT) - (key.at - since) * two)
       end
     end
 
@@ -124,6 +125,7 @@ while KEYS[first] do
 
   for index = first, last do
     local key, taken = keys[KEYS[index]], 0
+    local at = key.at
     if admitted and key.cost > 0 then
       -- The last ones are left to whoever asks for them.
       if key.extra > 0 and not key.leased then taken = math.min(key.extra, floor((left_of(key) - key.cost) / 4)) end
@@ -153,7 +155,7 @@ while KEYS[first] do
       key.leased = key.leased or taken > 0
     end
     local left, more = left_of(key)
-    answers[index] = { key.wait == 0 and 1 or 0, left, more, key.wait, key.at, taken }
+    answers[index] = { key.wait == 0 and 1 or 0, left, more, key.wait, at, taken }
   end
   first = last + 1
 end

@@ -30,8 +30,8 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store for this Redis, tried once. It need not answer: then the store is away, and the
-    /// task goes on trying.
+    /// A store for this Redis, tried once. It need not answer: then the store is away, and a task goes on
+    /// trying. Its tasks run in the Tokio runtime of this call, which must run for as long as the store is used.
     ///
     /// # Errors
     /// [`RedisError`] for an URL that never works.
@@ -76,7 +76,8 @@ impl RedisStore {
         Ok(Self { link: Arc::new(link), calls: OnceLock::new(), tasks: Mutex::default() })
     }
 
-    /// Tries to reach Redis, once, and begins to watch it. Once more, it does nothing.
+    /// Tries to reach Redis, once, and begins to watch it and to ask it, in the Tokio runtime of this call.
+    /// Once more, it does nothing.
     pub async fn start(&self) {
         if self.calls.get().is_some() {
             return;
@@ -94,15 +95,18 @@ impl RedisStore {
     /// Whether calls reach Redis, as far as is known.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.link.is_up()
+        self.asker().is_some()
+    }
+
+    /// The way to Redis, if it is not away.
+    fn asker(&self) -> Option<&mpsc::UnboundedSender<Call>> {
+        self.calls.get().filter(|calls| self.link.is_up() && !calls.is_closed())
     }
 }
 
 impl Store for RedisStore {
     async fn charge(&self, orders: &[Order]) -> Result<Vec<Tally>, StoreError> {
-        let Some(calls) = self.calls.get().filter(|_| self.link.is_up()) else {
-            return Err(StoreError::Away);
-        };
+        let Some(calls) = self.asker() else { return Err(StoreError::Away) };
         let (answer, answered) = oneshot::channel();
         calls.send(Call { orders: orders.to_vec(), answer }).map_err(|_| StoreError::Away)?;
         answered.await.unwrap_or(Err(StoreError::Failed))
