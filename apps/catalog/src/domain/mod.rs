@@ -1,5 +1,6 @@
 //! What the catalog is about. Knows neither HTTP nor the database.
 
+pub mod attributes;
 pub mod category;
 pub mod listing;
 pub mod product;

@@ -3,8 +3,9 @@
 use mainstay_core::{Currency, Decimal, Faults, Money, Patch, Timestamp};
 use serde_json::{Map, Value};
 
+use super::attributes::{Attributes, AttributesPatch};
 use super::category::CategoryRef;
-use super::values::{Attributes, AttributesPatch, Delta, Description, Name, Price, Sku, Slug, Stock, Tags};
+use super::values::{Delta, Description, Name, Price, Sku, Slug, Stock, Tags};
 
 mainstay_core::number_ids! {
     /// Names a product: 1 and up, in the order they were added.
